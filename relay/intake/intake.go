@@ -1,0 +1,218 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"postrider/queue"
+)
+
+// Store is what intake needs of the queue's store.
+type Store interface {
+	queue.Contents
+	queue.Enqueuer
+}
+
+// Handoff takes mail that was just accepted straight to a free worker.
+type Handoff interface {
+	// Reserve sets a worker aside, if one is free. The request is passed with
+	// the enqueue; take must then be called exactly once, with the leases that
+	// were granted or with none.
+	Reserve() (r queue.LeaseRequest, take func([]queue.Lease), ok bool)
+}
+
+// Options are what a Door needs. Store, Policies, Lane and Hostname are required.
+type Options struct {
+	Store    Store
+	Policies Policies
+	Lane     func(domain string) queue.Lane // by static route or domain; no DNS
+	Hostname string                         // for trace fields and message ids
+	Handoff  Handoff                        // nil: all mail waits to be leased
+
+	Lifetime       time.Duration // of a message that names none, and at most; 0: 72 h
+	MaxSize        int64         // octets after normalising; 0: 25 MB
+	MaxHops        int           // Received fields; 0: 50
+	SurgeFactor    int           // times the usual hour beyond which an account's mail is held; 0: never
+	IdempotencyTTL time.Duration // how long keys are known; 0: 24 h
+
+	Now    func() time.Time       // nil: time.Now
+	NewID  func() queue.MessageID // nil: queue.NewMessageID
+	Logger *slog.Logger           // nil: discard
+	// Accepted is told of every message that was made durable; nil: nobody.
+	Accepted func(source string, recipients int, size int64, took time.Duration)
+}
+
+// Door is the one way in. It implements queue.Submitter and is safe for
+// concurrent use.
+type Door struct {
+	o     Options
+	surge *surge
+}
+
+var _ queue.Submitter = (*Door)(nil)
+
+// New returns a Door.
+func New(o Options) *Door {
+	if o.Lifetime <= 0 {
+		o.Lifetime = 72 * time.Hour
+	}
+	if o.MaxSize <= 0 {
+		o.MaxSize = 25 << 20
+	}
+	if o.MaxHops <= 0 {
+		o.MaxHops = maxHops
+	}
+	if o.IdempotencyTTL <= 0 {
+		o.IdempotencyTTL = 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = queue.NewMessageID
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Door{o: o, surge: newSurge(o.SurgeFactor)}
+}
+
+// CheckSender says at MAIL FROM whether the account may send with this
+// reverse-path, so that the reason reaches a person: a *queue.Refusal, our own
+// trouble, or nil.
+func (d *Door) CheckSender(ctx context.Context, account string, from queue.Address) error {
+	p, err := d.policy(ctx, account)
+	if err != nil {
+		return err
+	}
+	_, refusal := envelopeSender(account, p, from)
+	return refusalError(refusal)
+}
+
+// refusalError keeps a nil *Refusal from becoming a non-nil error.
+func refusalError(r *queue.Refusal) error {
+	if r == nil {
+		return nil
+	}
+	return r
+}
+
+func (d *Door) policy(ctx context.Context, account string) (Policy, error) {
+	p, err := d.o.Policies.Policy(ctx, account)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return p, refuseUnknownAccount(account)
+	case err != nil:
+		return p, err
+	case p.Disabled != "":
+		return p, refuseDisabled(account, p.Disabled)
+	}
+	return p, nil
+}
+
+// Submit implements queue.Submitter. The content is not read to its end if the
+// message is refused earlier.
+func (d *Door) Submit(ctx context.Context, s queue.Submission) (queue.Submitted, error) {
+	start := d.o.Now()
+	p, err := d.policy(ctx, s.Account)
+	if err != nil {
+		return queue.Submitted{}, err
+	}
+	if s.ID.IsZero() {
+		s.ID = d.o.NewID()
+	}
+	var refusal *queue.Refusal
+	if s.Envelope.ReversePath, refusal = envelopeSender(s.Account, p, s.Envelope.ReversePath); refusal != nil {
+		return queue.Submitted{}, refusal
+	}
+	if refusal := checkRecipients(s.Recipients); refusal != nil {
+		return queue.Submitted{}, refusal
+	}
+	w, err := d.o.Store.CreateContent(ctx)
+	if err != nil {
+		return queue.Submitted{}, storeError(err)
+	}
+	defer w.Abort()
+	e := &entering{door: d, s: &s, policy: p, w: w, now: start}
+	if err := e.read(); err != nil {
+		return queue.Submitted{}, err
+	}
+	return d.enqueue(ctx, e)
+}
+
+func checkRecipients(rs []queue.SubmittedRecipient) *queue.Refusal {
+	switch {
+	case len(rs) == 0:
+		return refuse(554, queue.Enhanced{5, 5, 1}, "The message has no recipients.", "Name at least one recipient.")
+	case len(rs) > queue.MaxRecipients:
+		return refuse(452, queue.Enhanced{4, 5, 3}, "The message has more than 1000 recipients.", "Send it in several messages.")
+	case len(rs) == 1 && rs[0].Raw != "":
+		return refuse(501, queue.Enhanced{5, 1, 3}, "The recipient's address cannot be read.", "Check its spelling.")
+	}
+	return nil
+}
+
+func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error) {
+	hold, first := d.surge.admit(e.s.Account, e.now, e.policy.HourlyLimit)
+	if e.s.Source.Kind == "internal" {
+		hold = false
+	}
+	req := e.request(hold)
+	take := func([]queue.Lease) {}
+	if d.o.Handoff != nil && !hold && !e.s.NotBefore.After(e.now) {
+		if r, t, ok := d.o.Handoff.Reserve(); ok {
+			req.Lease, take = &r, t
+		}
+	}
+	done, err := d.o.Store.Enqueue(ctx, req)
+	take(done.Leases)
+	if err != nil {
+		return queue.Submitted{}, storeError(err)
+	}
+	if hold && first {
+		d.o.Logger.Warn("account sends far more than usual; its mail is held until you release it",
+			"account", e.s.Account, "id", done.ID, "release", "postrider queue release --account "+e.s.Account)
+	}
+	d.report(e, done, hold)
+	return queue.Submitted{ID: done.ID, Duplicate: done.Duplicate, Held: hold && !done.Duplicate}, nil
+}
+
+func (d *Door) report(e *entering, done queue.Enqueued, hold bool) {
+	took := d.o.Now().Sub(e.now)
+	if done.Duplicate {
+		d.o.Logger.Info("message repeated", "id", done.ID, "account", e.s.Account)
+		return
+	}
+	if d.o.Accepted != nil {
+		d.o.Accepted(e.s.Source.Kind, len(e.s.Recipients), e.size, took)
+	}
+	d.o.Logger.Info("message accepted", "id", done.ID, "account", e.s.Account,
+		"from", e.s.Envelope.ReversePath, "rcpts", len(e.s.Recipients), "size", e.size,
+		"message_id", e.facts.MessageID, "source", e.s.Source.Kind, "peer", e.s.Source.Remote, "held", hold, "took", took)
+}
+
+// storeError tells the client of the store's trouble what it may know, and
+// keeps the cause for the log.
+func storeError(err error) error {
+	if errors.Is(err, queue.ErrIdempotencyConflict) {
+		return refuse(554, queue.Enhanced{5, 5, 0}, "This idempotency key was used for another message.", "Use a new key for every message.")
+	}
+	if r := refuseStore(err); r != nil {
+		return &troubled{Refusal: r, cause: err}
+	}
+	return err
+}
+
+// troubled is a refusal with the cause that only the log may see.
+type troubled struct {
+	*queue.Refusal
+	cause error
+}
+
+func (t *troubled) Error() string   { return t.Refusal.Error() + ": " + t.cause.Error() }
+func (t *troubled) Unwrap() []error { return []error{t.Refusal, t.cause} }
+
+func isFull(err error) bool        { return errors.Is(err, queue.ErrFull) }
+func isUnavailable(err error) bool { return errors.Is(err, queue.ErrUnavailable) }

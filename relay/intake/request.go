@@ -1,0 +1,101 @@
+package intake
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"postrider/queue"
+)
+
+func refuseTooLarge(size, limit int64) *queue.Refusal {
+	return refuse(552, queue.Enhanced{5, 3, 4},
+		fmt.Sprintf("The message is too large: more than %d octets, the limit is %d.", size, limit),
+		"Send a link instead of a large attachment.")
+}
+
+// request makes the one commit of a message.
+func (e *entering) request(hold bool) queue.EnqueueRequest {
+	return queue.EnqueueRequest{
+		Message:     e.message(),
+		Recipients:  e.recipients(hold),
+		Content:     e.w,
+		Idempotency: e.idempotency(),
+		Now:         e.now,
+	}
+}
+
+func (e *entering) message() queue.Message {
+	env := e.s.Envelope
+	env.EightBit = env.EightBit || e.text.eightBit
+	m := queue.Message{
+		ID: e.s.ID, Account: e.s.Account, Envelope: env, Header: e.facts, Source: e.s.Source,
+		Priority: e.s.Priority, AcceptedAt: e.now, ExpiresAt: e.now.Add(e.door.o.Lifetime),
+		Content: queue.ContentRef{Size: e.size, HeaderSize: e.headerSize},
+	}
+	if m.Priority == 0 {
+		m.Priority = queue.PriorityNormal
+	}
+	if x := e.s.ExpiresAt; !x.IsZero() && x.Before(m.ExpiresAt) {
+		m.ExpiresAt = x
+	}
+	return m
+}
+
+func (e *entering) recipients(hold bool) []queue.Recipient {
+	rs := make([]queue.Recipient, 0, len(e.s.Recipients))
+	for i, in := range e.s.Recipients {
+		r := queue.Recipient{
+			ID: e.s.ID.Recipient(i), Address: in.Address, ORCPT: in.ORCPT, Notify: in.Notify,
+			State: queue.StateQueued, Due: e.now, UpdatedAt: e.now,
+		}
+		switch {
+		case in.Raw != "":
+			unreadable(&r, in.Raw, e.now)
+		case hold:
+			r.State = queue.StateHeld
+		case e.s.NotBefore.After(e.now):
+			r.State, r.Due = queue.StateScheduled, e.s.NotBefore
+		}
+		r.Lane = e.door.o.Lane(r.Address.Fold().Domain)
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+// unreadable makes a recipient that bounces at once: its text is kept as a
+// local-part of the domain that never exists (RFC 6761 §6.4), so that lists and
+// reports can show it.
+func unreadable(r *queue.Recipient, raw string, now time.Time) {
+	raw = clipText(ascii(raw), 64)
+	r.Address = queue.Address{Local: raw, Domain: "invalid"}
+	if r.ORCPT == "" {
+		r.ORCPT = "rfc822;" + raw
+	}
+	r.State, r.Class = queue.StateBounced, queue.ClassRcptSyntax
+	r.Last = &queue.Attempt{
+		Start: now, Stage: queue.StageRcpt, Error: "the address cannot be read: check its spelling",
+		Reply: queue.Reply{Code: 501, Enhanced: queue.Enhanced{5, 1, 3}, Text: "Bad recipient address syntax", Command: "RCPT"},
+	}
+}
+
+// idempotency fingerprints what a repeated submission has in common: a client
+// that builds its message again makes a new Date, Message-ID and MIME boundary,
+// so those cannot count.
+func (e *entering) idempotency() queue.Idempotency {
+	if e.key == "" {
+		return queue.Idempotency{}
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00", e.s.Envelope.ReversePath, e.facts.From, e.facts.Subject)
+	rcpts := make([]string, 0, len(e.s.Recipients))
+	for _, r := range e.s.Recipients {
+		rcpts = append(rcpts, r.Address.Fold().String()+r.Raw)
+	}
+	slices.Sort(rcpts)
+	fmt.Fprintf(h, "%q", rcpts)
+	id := queue.Idempotency{Key: e.key, ExpiresAt: e.now.Add(e.door.o.IdempotencyTTL)}
+	h.Sum(id.Fingerprint[:0])
+	return id
+}
