@@ -1,0 +1,201 @@
+package configs
+
+import (
+	"math"
+	"strings"
+)
+
+// Section is a chapter of the reference: a top-level key and what is under it.
+type Section struct {
+	Name string // empty: the keys that stand alone
+	Doc  string
+	Keys []Key
+}
+
+// section is a Section before it is bound to a configuration.
+type section struct {
+	name, doc string
+	fields    []field[Config]
+}
+
+// sections is every key there is, in the order of the reference.
+func sections() []section {
+	all := []section{generalSection(), submissionSection(), listenersSection(), tlsSection(),
+		accountsSection(), routesSection(), deliverySection(), timeoutsSection(), dsnSection(),
+		dkimSection(), retentionSection(), storageSection(), logSection()}
+	standard := Default("")
+	for _, s := range all {
+		for i := range s.fields {
+			f := &s.fields[i]
+			if f.Flag == "" && f.Env != "" {
+				f.Flag = flagName(f.Path)
+			}
+			if f.Default == "" {
+				f.Default = f.show(standard)
+			}
+		}
+	}
+	return all
+}
+
+// flagName is the flag for a key path: submission.socket_mode is
+// submission-socket-mode.
+func flagName(path string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(path) }
+
+// fields is every key by its path.
+func fields() map[string]field[Config] {
+	m := make(map[string]field[Config])
+	for _, s := range sections() {
+		for _, f := range s.fields {
+			m[f.Path] = f
+		}
+	}
+	return m
+}
+
+// Sections describes every key, in the order of the reference. Keys of a list's
+// elements, such as accounts[].name, follow the list.
+func Sections() []Section {
+	var all []Section
+	for _, s := range sections() {
+		out := Section{Name: s.name, Doc: s.doc}
+		for _, f := range s.fields {
+			out.Keys = append(out.Keys, f.Key)
+			switch f.Path {
+			case "accounts":
+				out.Keys = append(out.Keys, elementKeys(f.Path, accountFields())...)
+			case "routes":
+				out.Keys = append(out.Keys, elementKeys(f.Path, routeFields())...)
+			}
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+func elementKeys[C any](list string, fs []field[C]) []Key {
+	var keys []Key
+	for _, f := range fs {
+		k := f.Key
+		k.Path = list + "[]." + k.Path
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// SmartHostKey is the pseudo path of the * route, which has an environment name
+// and a flag but is written under routes in the file.
+const SmartHostKey = "smarthost"
+
+func generalSection() section {
+	return section{"", "", []field[Config]{
+		one(Key{Path: "data_dir", Env: "POSTRIDER_DATA_DIR", Example: "/var/lib/postrider",
+			Doc: "Directory for the queue, the keys, the accounts and the sockets. It is made if it is missing. One process owns it at a time."},
+			func(c *Config) *string { return &c.DataDir }, pathKind()),
+		one(Key{Path: "hostname", Env: "POSTRIDER_HOSTNAME", Example: "mail.example.com", Type: "host name",
+			Default: "the system's name",
+			Doc:     "Full name by which the internet knows this machine: in EHLO, Received, Message-ID and bounces. It should resolve to the address that mail leaves from, and back."},
+			func(c *Config) *string { return &c.Hostname }, textual("host name", parseHostname)),
+		one(Key{Path: "store", Env: "POSTRIDER_STORE", Example: `""`,
+			Doc: "Where the queue is kept. Empty is the embedded engine in `data_dir`, the only one in this build."},
+			func(c *Config) *StoreURL { return &c.Store }, storeKind()),
+	}}
+}
+
+func submissionSection() section {
+	return section{"submission", "How programs hand mail in.", append(submissionDoors(), submissionPolicy()...)}
+}
+
+func submissionDoors() []field[Config] {
+	return []field[Config]{
+		many(Key{Path: "submission.listen", Env: "POSTRIDER_SUBMISSION_LISTEN", Example: `[":2525", "tls://:465", "starttls://:587"]`,
+			Doc: "Addresses to take SMTP on. `host:port` offers STARTTLS if there is a certificate, `starttls://` requires it, `tls://` begins with TLS; `:port` is every interface; `off` is none."},
+			func(c *Config) *[]Listener { return &c.Submission.Listen }, listenerKind()),
+		one(Key{Path: "submission.socket", Env: "POSTRIDER_SUBMISSION_SOCKET", Example: "/var/lib/postrider/submit.sock",
+			Default: "submit.sock in data_dir",
+			Doc:     "Unix socket on which local programs and `postrider sendmail` submit without a password, as account `local`. `off` is none."},
+			func(c *Config) *string { return &c.Submission.Socket }, optionalPathKind()),
+		one(Key{Path: "submission.socket_mode", Env: "POSTRIDER_SUBMISSION_SOCKET_MODE", Example: `"0660"`,
+			Doc: "Permissions of that socket: who may write to it may send."},
+			modeAt, modeKind()),
+		many(Key{Path: "submission.trusted_networks", Env: "POSTRIDER_TRUSTED_NETWORKS", Example: `["127.0.0.0/8", "10.1.0.0/16"]`,
+			Doc: "Networks that may send without AUTH, as account `trusted`. An address is no identity: with a published container port, every client may come from the bridge's own address. Wide public ranges are refused, since they make an open relay."},
+			trustedAt, networkKind()),
+		one(Key{Path: "submission.auth_without_tls", Env: "POSTRIDER_AUTH_WITHOUT_TLS", Example: "local",
+			Doc: "To whom AUTH is offered on a connection without TLS: `local` is peers with a loopback or private address."},
+			func(c *Config) *AuthWithoutTLS { return &c.Submission.AuthWithoutTLS }, oneOf(AuthLocal, AuthAlways, AuthNever)),
+		one(Key{Path: "submission.max_connections", Env: "POSTRIDER_MAX_CONNECTIONS", Example: "2000", Advanced: true,
+			Doc: "SMTP sessions at once, over all listeners."},
+			func(c *Config) *int { return &c.Submission.MaxConnections }, countKind(1, math.MaxInt32)),
+		one(Key{Path: "submission.max_connections_per_address", Env: "POSTRIDER_MAX_CONNECTIONS_PER_ADDRESS", Example: "500", Advanced: true,
+			Doc: "SMTP sessions at once from one address. A busy site opens hundreds."},
+			func(c *Config) *int { return &c.Submission.MaxConnectionsPerAddress }, countKind(1, math.MaxInt32)),
+	}
+}
+
+func submissionPolicy() []field[Config] {
+	return []field[Config]{
+		many(Key{Path: "submission.allowed_senders", Env: "POSTRIDER_ALLOWED_SENDERS", Example: `["example.com", "*@shop.example.com"]`,
+			Doc: "Domains and addresses that may be sent from; none means any. `example.com` and `*@example.com` are the same and do not cover subdomains, which `*.example.com` does. An account may have its own list."},
+			func(c *Config) *[]string { return &c.Submission.AllowedSenders }, senderKind()),
+		one(Key{Path: "submission.from_policy", Env: "POSTRIDER_FROM_POLICY", Example: "rewrite",
+			Default: "rewrite with allowed senders, else accept",
+			Doc:     "What happens to a From outside the allowed senders, such as that of a form's visitor: `accept` leaves it, `reject` refuses the message, `rewrite` moves it to Reply-To and puts the account's address in its place."},
+			func(c *Config) *FromPolicy { return &c.Submission.FromPolicy }, oneOf(FromAccept, FromReject, FromRewrite)),
+		one(Key{Path: "submission.default_sender", Env: "POSTRIDER_DEFAULT_SENDER", Example: "wordpress@example.com",
+			Default: "the first allowed address, or noreply at the first allowed domain",
+			Doc:     "Address that `rewrite` puts in the place of one that is not allowed."},
+			func(c *Config) *string { return &c.Submission.DefaultSender }, addressKind()),
+		one(Key{Path: "submission.max_message_size", Env: "POSTRIDER_MAX_MESSAGE_SIZE", Example: "25MB",
+			Doc: "Largest message taken, and the SIZE that is announced."},
+			func(c *Config) *int64 { return &c.Submission.MaxMessageSize }, sizeKind(1024)),
+		one(Key{Path: "submission.max_recipients", Env: "POSTRIDER_MAX_RECIPIENTS", Example: "1000", Advanced: true,
+			Doc: "Recipients of one message."},
+			func(c *Config) *int { return &c.Submission.MaxRecipients }, countKind(1, 1000)),
+		one(Key{Path: "submission.hop_limit", Env: "POSTRIDER_HOP_LIMIT", Example: "50", Advanced: true,
+			Doc: "Received fields above which a message is refused as looping."},
+			func(c *Config) *int { return &c.Submission.HopLimit }, countKind(5, 1000)),
+		one(Key{Path: "submission.rate.per_hour", Env: "POSTRIDER_RATE_PER_HOUR", Example: "10000",
+			Doc: "Messages an account may send in an hour; what exceeds it is taken and held until it is released. 0 is no limit."},
+			func(c *Config) *int { return &c.Submission.Rate.PerHour }, countKind(0, math.MaxInt32)),
+		one(Key{Path: "submission.rate.hold_factor", Env: "POSTRIDER_RATE_HOLD_FACTOR", Example: "20", Advanced: true,
+			Doc: "An account that sends this many times its usual hour is held, and the log says so. 0 is never."},
+			func(c *Config) *int { return &c.Submission.Rate.HoldFactor }, countKind(0, math.MaxInt32)),
+	}
+}
+
+func listenersSection() section {
+	return section{"", "", []field[Config]{
+		many(Key{Path: "http.listen", Env: "POSTRIDER_HTTP_LISTEN", Example: `["127.0.0.1:8025"]`,
+			Doc: "Addresses for HTTP: `/livez`, `/readyz`, `/metrics` and the API. `off` is none."},
+			func(c *Config) *[]Listener { return &c.HTTP.Listen }, plainListenerKind()),
+		many(Key{Path: "imap.listen", Env: "POSTRIDER_IMAP_LISTEN", Example: "off", Default: off,
+			Doc: "Addresses for IMAP. It is not part of this build: only `off` is allowed."},
+			func(c *Config) *[]Listener { return &c.IMAP.Listen }, listenerKind()),
+		many(Key{Path: "pop3.listen", Env: "POSTRIDER_POP3_LISTEN", Example: "off", Default: off,
+			Doc: "Addresses for POP3. It is not part of this build: only `off` is allowed."},
+			func(c *Config) *[]Listener { return &c.POP3.Listen }, listenerKind()),
+		one(Key{Path: "api.admin_key", Env: "POSTRIDER_API_KEY", Example: `"9f2c-write-your-own-31d7"`,
+			Doc: "Admin key for automation over HTTP. The admin socket needs none."},
+			func(c *Config) *Secret { return &c.API.AdminKey }, secretKind()),
+		one(Key{Path: "admin.socket", Env: "POSTRIDER_ADMIN_SOCKET", Example: "/var/lib/postrider/admin.sock",
+			Default: "admin.sock in data_dir",
+			Doc:     "Unix socket for the commands, for its owner alone (mode 0600). `off` is none."},
+			func(c *Config) *string { return &c.Admin.Socket }, optionalPathKind()),
+		many(Key{Path: "dns.servers", Env: "POSTRIDER_DNS_SERVERS", Example: `["127.0.0.1:53"]`,
+			Default: "those of the system",
+			Doc:     "DNS servers to ask, as IP addresses with an optional port."},
+			nameserversAt, nameserverKind()),
+	}}
+}
+
+func tlsSection() section {
+	return section{"tls", "The certificate of every listener that speaks TLS. Without one, no TLS is offered.", []field[Config]{
+		one(Key{Path: "tls.cert", Env: "POSTRIDER_TLS_CERT", Example: "/etc/postrider/tls/fullchain.pem",
+			Doc: "PEM file with the certificate and its chain. It is read again when it changes. PHP refuses self-signed ones."},
+			func(c *Config) *string { return &c.TLS.Cert }, pathKind()),
+		one(Key{Path: "tls.key", Env: "POSTRIDER_TLS_KEY", Example: "/etc/postrider/tls/privkey.pem",
+			Doc: "PEM file with its private key."},
+			func(c *Config) *string { return &c.TLS.Key }, pathKind()),
+	}}
+}

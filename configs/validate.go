@@ -1,0 +1,252 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strings"
+	"time"
+)
+
+// validate looks at what keys mean together. A check is left out if one of the
+// keys it needs could not be read: that has been said already.
+func (l *loader) validate() {
+	l.checkOpenRelay()
+	l.checkListeners()
+	l.checkSockets()
+	l.checkTLS()
+	l.checkAuth()
+	l.checkSenders()
+	l.checkAccounts()
+	l.checkRoutes()
+	l.checkHostname()
+	l.checkDelivery()
+	l.checkTimeouts()
+	l.checkDSN()
+	l.checkDKIM()
+	l.checkKeeping()
+}
+
+func (l *loader) anyBroken(paths ...string) bool {
+	for _, p := range paths {
+		if l.broken[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse is a failure of the key, said at the place where it was set.
+func (l *loader) refuse(key, what, fix string) { l.fail(key, l.cfg.Origin(key), what, fix) }
+
+func (l *loader) isSet(key string) bool {
+	_, ok := l.cfg.origins[key]
+	return ok
+}
+
+func (l *loader) checkListeners() {
+	c := l.cfg
+	for _, s := range []struct {
+		key    string
+		listen []Listener
+	}{{"imap.listen", c.IMAP.Listen}, {"pop3.listen", c.POP3.Listen}} {
+		if len(s.listen) > 0 {
+			name, _, _ := strings.Cut(s.key, ".")
+			l.refuse(s.key, strings.ToUpper(name)+" is not part of this build", "set it to off, or remove it")
+		}
+	}
+	type bound struct {
+		key string
+		at  Listener
+	}
+	var all []bound
+	for _, b := range c.Submission.Listen {
+		all = append(all, bound{"submission.listen", b})
+	}
+	for _, b := range c.HTTP.Listen {
+		all = append(all, bound{"http.listen", b})
+	}
+	for i, b := range all {
+		for _, a := range all[:i] {
+			if a.at.collides(b.at) && !l.anyBroken(a.key, b.key) {
+				l.refuse(b.key, fmt.Sprintf("%s and %s of %s are the same address", b.at, a.at, a.key), "give each a port of its own")
+			}
+		}
+	}
+	if len(all) == 0 && c.Submission.Socket == "" && !l.anyBroken("submission.listen", "submission.socket", "http.listen") {
+		l.refuse("submission.listen", "nothing could be submitted: the SMTP listener, the socket and HTTP are all off", "turn one of them on")
+	}
+	if c.Submission.MaxConnectionsPerAddress > c.Submission.MaxConnections && !l.anyBroken("submission.max_connections", "submission.max_connections_per_address") {
+		if l.isSet("submission.max_connections_per_address") {
+			l.refuse("submission.max_connections_per_address", "it is more than submission.max_connections", "lower it, or raise submission.max_connections")
+		} else {
+			c.Submission.MaxConnectionsPerAddress = c.Submission.MaxConnections
+		}
+	}
+	if n := c.Submission.MaxMessageSize; n < 64<<10 {
+		l.warn("submission.max_message_size", FormatSize(n)+" is less than RFC 5321 §4.5.3.1.7 asks for", "use at least 64KiB")
+	}
+	if n := c.Submission.MaxRecipients; n < 100 {
+		l.warn("submission.max_recipients", fmt.Sprintf("%d is less than RFC 5321 §4.5.3.1.8 asks for", n), "use at least 100")
+	}
+}
+
+// maxSocketPath is what fits into sun_path with its final NUL.
+const maxSocketPath = 107
+
+func (l *loader) checkSockets() {
+	submit, admin := l.cfg.Submission.Socket, l.cfg.Admin.Socket
+	for _, s := range [][2]string{{"submission.socket", submit}, {"admin.socket", admin}} {
+		if key, path := s[0], s[1]; len(path) > maxSocketPath {
+			l.refuse(key, fmt.Sprintf("the path %s has %d bytes, a Unix socket's may have %d", path, len(path), maxSocketPath), "set "+key+" to a shorter path, or choose a shorter data_dir")
+		}
+	}
+	if submit == admin && submit != "" {
+		l.refuse("submission.socket", "it is the same path as admin.socket", "give each a path of its own")
+	}
+}
+
+func (l *loader) checkAuth() {
+	c := l.cfg
+	if l.anyBroken("submission.auth_without_tls", "submission.listen", "submission.trusted_networks", "tls.cert", "tls.key", "accounts") {
+		return
+	}
+	public := ""
+	for _, listener := range c.Submission.Listen {
+		if listener.Mode == ListenPlain && !listener.Loopback() {
+			public = listener.String()
+		}
+	}
+	switch {
+	case c.Submission.AuthWithoutTLS == AuthAlways && public != "":
+		l.warn("submission.auth_without_tls", "passwords may cross the network in clear text to "+public, "use local, and set tls.cert and tls.key for clients elsewhere")
+	case c.Submission.AuthWithoutTLS == AuthNever && c.TLS.Cert == "" && len(c.Submission.Listen) > 0 && len(c.Submission.TrustedNetworks) == 0:
+		l.refuse("submission.auth_without_tls", "no one could log in: AUTH is offered only over TLS, and there is no certificate", "set tls.cert and tls.key, or set it to local")
+	}
+}
+
+func (l *loader) checkSenders() {
+	c := l.cfg
+	const key = "submission.default_sender"
+	if s := c.Submission.DefaultSender; s != "" && !permits(c.Submission.AllowedSenders, s) && !l.anyBroken(key, "submission.allowed_senders") {
+		l.refuse(key, s+" is not among submission.allowed_senders", "add it there, or choose another")
+	}
+	if c.Submission.FromPolicy == FromRewrite && !limited(c.Submission.AllowedSenders) && !l.anyBroken("submission.allowed_senders", "accounts") {
+		for _, a := range c.Accounts {
+			if limited(a.AllowedSenders) {
+				return
+			}
+		}
+		l.warn("submission.from_policy", "rewrite has nothing to do while every sender is allowed", "set submission.allowed_senders")
+	}
+}
+
+func (l *loader) checkAccounts() {
+	for i, a := range l.cfg.Accounts {
+		if l.anyBroken("accounts") {
+			return
+		}
+		key := fmt.Sprintf("accounts[%d]", i)
+		if a.DefaultSender != "" && !permits(l.cfg.AllowedSendersFor(a), a.DefaultSender) {
+			l.fail(key+".default_sender", l.cfg.Origin("accounts"), a.DefaultSender+" is not among the allowed senders of account "+a.Name, "add it there, or choose another")
+		}
+		if password := a.Password.Reveal(); strings.Contains(password, ",") && strings.Contains(password[strings.IndexByte(password, ','):], ":") {
+			l.problems = append(l.problems, Problem{Severity: Warning, Key: key + ".password", Source: l.cfg.Origin("accounts"),
+				What: "the password of account " + a.Name + " has a comma and then a colon", Fix: "if two accounts are meant, write one a line"})
+		}
+	}
+}
+
+func (l *loader) checkRoutes() {
+	for i, r := range l.cfg.Routes {
+		if r.Via.Username == "" || r.Via.TLS == SmartHostRequired || r.Via.local() || l.anyBroken("routes") {
+			continue
+		}
+		source := l.cfg.Origin("routes")
+		if r.Match == "*" && l.isSet(SmartHostKey) {
+			source = l.cfg.Origin(SmartHostKey)
+		}
+		l.problems = append(l.problems, Problem{Severity: Warning, Key: fmt.Sprintf("routes[%d].via", i), Source: source,
+			What: "the password for " + r.Via.Address() + " may be sent in clear text", Fix: "leave ?tls= out, so that STARTTLS is required, or use smtps://"})
+	}
+}
+
+func (l *loader) checkHostname() {
+	c := l.cfg
+	if _, smart := c.SmartHost(); smart || l.anyBroken("hostname", "routes") {
+		return
+	}
+	if strings.HasSuffix(c.Hostname, unnamedDomain) || !strings.Contains(c.Hostname, ".") {
+		l.warn("hostname", "receivers refuse or distrust mail from a host called "+c.Hostname, "set hostname (POSTRIDER_HOSTNAME) to the full name by which the internet knows this machine")
+	}
+}
+
+func (l *loader) checkDelivery() {
+	d := l.cfg.Delivery
+	if len(d.Retry) == 0 && !l.anyBroken("delivery.retry") {
+		l.refuse("delivery.retry", "there is no wait between attempts", "name at least one, such as 5m")
+	}
+	if len(d.Retry) > 0 && d.Lifetime < d.Retry[0] && !l.anyBroken("delivery.retry", "delivery.lifetime") {
+		l.refuse("delivery.lifetime", fmt.Sprintf("%s ends before the first retry, after %s", FormatDuration(d.Lifetime), FormatDuration(d.Retry[0])), "lengthen it, or shorten the first of delivery.retry")
+	}
+	if l.isSet("delivery.delay_notice") && d.DelayNotice >= d.Lifetime && !l.anyBroken("delivery.lifetime", "delivery.delay_notice") {
+		l.refuse("delivery.delay_notice", fmt.Sprintf("no notice after %s could come before the end after %s", FormatDuration(d.DelayNotice), FormatDuration(d.Lifetime)), "shorten it, set it to off, or lengthen delivery.lifetime")
+	}
+	if d.TLS == TLSNone {
+		l.warn("delivery.tls", "mail leaves unencrypted, and some receivers refuse that", "use opportunistic")
+	}
+	if d.AllowPrivateDestinations {
+		l.warn("delivery.allow_private_destinations", "a recipient domain can point mail at machines inside your network", "set it in tests and closed networks only")
+	}
+}
+
+func (l *loader) checkTimeouts() {
+	t := l.cfg.Delivery.Timeouts
+	for _, p := range []struct {
+		name       string
+		value, min time.Duration
+		effect     string
+	}{
+		{"greeting", t.Greeting, minGreeting, "busy servers are given up on"},
+		{"command", t.Command, minCommand, "busy servers are given up on"},
+		{"data", t.Data, minData, "slow servers are given up on"},
+		{"final_dot", t.FinalDot, minFinalDot, "a server that answers later gets a second copy"},
+	} {
+		if p.value < p.min {
+			l.warn("delivery.timeouts."+p.name, fmt.Sprintf("%s is less than the %s of RFC 5321 §4.5.3.2: %s", FormatDuration(p.value), FormatDuration(p.min), p.effect), "use at least "+FormatDuration(p.min))
+		}
+	}
+}
+
+func (l *loader) checkDSN() {
+	d := l.cfg.DSN
+	if l.anyBroken("dsn.mode", "dsn.admin") {
+		return
+	}
+	if d.Mode == DSNAdmin && d.Admin == "" {
+		l.refuse("dsn.admin", "dsn.mode is admin, but there is no address to send to", "set dsn.admin")
+	}
+	if d.Mode != DSNAdmin && d.Admin != "" {
+		l.refuse("dsn.admin", "it is used only with dsn.mode: admin, which is "+string(d.Mode), "set dsn.mode to admin, or remove it")
+	}
+}
+
+func (l *loader) checkDKIM() {
+	d := l.cfg.DKIM
+	if dir := d.KeysDir; dir != "" {
+		if _, err := l.ReadFile(dir); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			l.refuse("dkim.keys_dir", "the directory "+dir+" does not exist or cannot be read", "correct the path, or its permissions")
+		}
+	}
+}
+
+func (l *loader) checkKeeping() {
+	c := l.cfg
+	if longest := max(c.Retention.Sent, c.Retention.Bounced); l.isSet("retention.content") && c.Retention.Content > longest {
+		l.warn("retention.content", "bodies go with their entries, after "+FormatDuration(longest)+" at most", "lower it, or raise retention.sent or retention.bounced")
+	}
+	if c.Storage.Reserve > math.MaxInt64/2 || c.Storage.MinFree > math.MaxInt64/2 {
+		l.refuse("storage.min_free", "no disk is that large", "use a smaller size")
+	}
+}
