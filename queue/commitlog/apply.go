@@ -13,9 +13,7 @@ func (l *Log) apply() {
 			b.done <- failed
 		}
 		g.reset()
-		if cap(g.buf) > maxGroup+zeroAhead {
-			g.buf = nil
-		}
+		g.drop(2 * maxGroup)
 		l.free <- g
 	}
 }

@@ -3,6 +3,7 @@ package commitlog
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,8 @@ const (
 	keepBuffer = 64 << 10
 	// groups circulate: one is filled, one waits, one is applied.
 	groups = 3
+	// zeroAhead is how many zeros are written behind a small group.
+	zeroAhead = 512 << 10
 )
 
 // place is where in a group's buffer a payload lies. The entries get their
@@ -35,6 +38,13 @@ func (g *group) reset() {
 	g.entries = g.entries[:0]
 	clear(g.waiters)
 	g.waiters = g.waiters[:0]
+}
+
+// drop frees the buffer if it is larger than n.
+func (g *group) drop(n int) {
+	if cap(g.buf) > n {
+		g.buf = nil
+	}
 }
 
 // committer is the state of the one goroutine that writes.
@@ -74,7 +84,7 @@ func (c *committer) run() {
 			c.commit(batches)
 			clear(batches)
 			spare = batches
-			if c.dirty > 0 && time.Since(c.dirtySince) >= c.l.opts.MaxUnsynced {
+			if c.pending() && time.Since(c.dirtySince) >= c.l.opts.MaxUnsynced {
 				c.finish()
 			}
 			continue
@@ -85,21 +95,37 @@ func (c *committer) run() {
 			c.l.segs.release(c.seg)
 			return
 		}
-		wait := time.Hour
-		if c.dirty > 0 {
+		wait := time.Second
+		if c.pending() {
 			wait = time.Until(c.dirtySince.Add(c.l.opts.MaxUnsynced))
-		} else if cap(c.g.buf) > keepBuffer {
-			wait = time.Second
 		}
 		timer.Reset(wait)
 		select {
 		case <-c.l.wake:
 		case <-timer.C:
-			if c.dirty > 0 {
+			if c.pending() {
 				c.finish()
-			} else {
-				c.g.buf = nil
+				continue
 			}
+			c.dropBuffers()
+			<-c.l.wake
+		}
+	}
+}
+
+// pending reports whether written records wait for their sync or for Apply.
+func (c *committer) pending() bool { return len(c.g.entries) > 0 }
+
+// dropBuffers gives large buffers back when nothing has happened for a while.
+func (c *committer) dropBuffers() {
+	c.g.drop(keepBuffer)
+	for range groups - 1 {
+		select {
+		case g := <-c.l.free:
+			g.drop(keepBuffer)
+			c.l.free <- g
+		default:
+			return
 		}
 	}
 }
@@ -140,7 +166,7 @@ func (c *committer) stage(b *Batch) error {
 	if err := c.l.Err(); err != nil {
 		return err
 	}
-	if c.space.low && !b.Critical {
+	if c.space.low && ordinary(b) {
 		return ErrNoSpace
 	}
 	used := int64(c.pos() - c.seg.first)
@@ -204,22 +230,11 @@ func (c *committer) forgetStaged() {
 	c.staged = c.staged[:0]
 }
 
-// write appends the staged bytes to the file. Small groups get zeros written
-// behind them, so that the next ones overwrite: their sync then needs no
-// change of the file's size or extents, which costs a journal commit.
+// write appends the staged bytes to the file.
 func (c *committer) write() (int, error) {
 	data := c.g.buf[c.flushed:]
 	if len(data) == 0 {
 		return 0, nil
-	}
-	end := c.off + int64(len(data))
-	zeros := min(c.l.opts.SegmentSize/16, zeroAhead)
-	if end > c.filled && int64(len(data)) < zeros && !c.space.tight {
-		size := len(c.g.buf)
-		pad := min(alignUp(zeros), max(c.l.opts.SegmentSize-end, 0))
-		c.g.buf = appendZeros(c.g.buf, int(pad))
-		data = c.g.buf[c.flushed:]
-		c.g.buf = c.g.buf[:size]
 	}
 	n, err := c.seg.file.WriteAt(data, c.off)
 	if err == nil && n < len(data) {
@@ -232,24 +247,27 @@ func (c *committer) write() (int, error) {
 	if c.dirty == 0 {
 		c.dirtySince = time.Now()
 	}
-	c.dirty += end - c.off
-	c.off = end
+	c.dirty += int64(n)
+	c.off += int64(n)
 	c.flushed, c.marked = len(c.g.buf), len(c.g.entries)
-	return n, nil
+	return n, c.fillAhead(n)
 }
 
-// zeroAhead is how many zeros are written behind a small group.
-const zeroAhead = 512 << 10
-
-func appendZeros(b []byte, n int) []byte {
-	size := len(b)
-	if cap(b)-size < n {
-		b = append(b, make([]byte, n)...)
-		return b
+// fillAhead writes zeros behind small groups at the end of the file, so that
+// the next ones overwrite: their sync then needs no change of the file's size
+// or extents, which costs a journal commit.
+func (c *committer) fillAhead(written int) error {
+	ahead := min(zeroAhead, c.l.opts.SegmentSize/16, c.l.opts.SegmentSize-c.off)
+	if c.off < c.filled || int64(written) > ahead/8 || c.space.tight {
+		return nil
 	}
-	b = b[:size+n]
-	clear(b[size:])
-	return b
+	err := writeZeros(c.seg.file, c.off, ahead)
+	if isNoSpace(err) {
+		c.space.tight = true // the records themselves are in
+		return nil
+	}
+	c.filled = c.off + ahead
+	return err
 }
 
 // undo removes the n bytes that a refused write left, durably, so that no part
@@ -271,12 +289,10 @@ func (c *committer) undo(n int) error {
 func (c *committer) makeRoom() {
 	retry := c.staged
 	c.staged = nil
-	switch {
-	case !c.space.tight:
-		c.space.tight = true // without the zeros it may fit
-	case anyOrdinary(retry):
-		retry = refuse(retry, func(b *Batch) bool { return !b.Critical && b.size > 0 })
-	case !c.space.release():
+	c.space.tight = true
+	if slices.ContainsFunc(retry, ordinary) {
+		retry = refuse(retry, ordinary)
+	} else if !c.space.release() {
 		retry = refuse(retry, func(b *Batch) bool { return b.size > 0 })
 	}
 	for _, b := range retry {
@@ -284,14 +300,7 @@ func (c *committer) makeRoom() {
 	}
 }
 
-func anyOrdinary(batches []*Batch) bool {
-	for _, b := range batches {
-		if !b.Critical && b.size > 0 {
-			return true
-		}
-	}
-	return false
-}
+func ordinary(b *Batch) bool { return !b.Critical && b.size > 0 }
 
 // refuse answers the batches that match with ErrNoSpace and returns the others.
 func refuse(batches []*Batch, match func(*Batch) bool) []*Batch {
@@ -320,8 +329,12 @@ func (c *committer) syncFile() error {
 
 // finish syncs what is written and hands the group to the applier.
 func (c *committer) finish() {
-	if c.dirty > 0 && c.l.Err() == nil {
-		if err := c.syncFile(); err != nil {
+	if c.dirty > 0 {
+		err := c.l.Err()
+		if err == nil {
+			err = c.syncFile()
+		}
+		if err != nil {
 			c.fail(err)
 			return
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// window is how much a cursor reads ahead.
+// window is how much is read at once when all of it is wanted.
 const window = 256 << 10
 
 // badRecord says why the bytes at a cursor are no record.
@@ -23,6 +23,7 @@ type cursor struct {
 	file  vfs.File
 	off   int64 // of the next record
 	limit int64 // end of what may be read
+	ahead int64 // how much to read at once
 	buf   []byte
 	start int64 // file offset of buf[0]
 }
@@ -40,7 +41,7 @@ func (c *cursor) bytes(off, n int64) ([]byte, error) {
 		return nil, badRecord{"record is cut short"}
 	}
 	if off < c.start || off+n > c.start+int64(len(c.buf)) {
-		want := min(max(n, window), c.limit-off)
+		want := min(max(n, c.ahead), c.limit-off)
 		if int64(cap(c.buf)) < want {
 			c.buf = make([]byte, want)
 		}

@@ -90,7 +90,7 @@ func (l *Log) openSegments(c *committer) error {
 		return fmt.Errorf("the index stands at position %s but %s holds no log; "+
 			"restore the log, or remove the index to begin anew", last, l.dir)
 	}
-	s, err := l.openLast(last, len(firsts) > 0)
+	s, err := l.openLast(last, len(firsts) > 0, c.space.preallocate())
 	if err != nil {
 		return err
 	}
@@ -128,10 +128,10 @@ func (l *Log) openSealed(first, next Position) (*segment, error) {
 
 // openLast opens the last segment for writing. It is made when there is none,
 // or when the crash came before its header was complete.
-func (l *Log) openLast(first Position, exists bool) (*segment, error) {
+func (l *Log) openLast(first Position, exists bool, preallocate int64) (*segment, error) {
 	fs := l.opts.FS
 	if !exists {
-		return createSegment(fs, l.dir, first, l.opts.SegmentSize)
+		return createSegment(fs, l.dir, first, preallocate)
 	}
 	s := &segment{first: first, path: fs.PathJoin(l.dir, segmentName(first))}
 	f, err := fs.OpenReadWrite(s.path, vfs.WriteCategoryUnspecified)
@@ -157,5 +157,5 @@ func (l *Log) openLast(first Position, exists bool) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return createSegment(fs, l.dir, first, l.opts.SegmentSize)
+	return createSegment(fs, l.dir, first, preallocate)
 }

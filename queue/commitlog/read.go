@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 )
 
-// firstRead is what ReadAt reads before it knows the record's length.
-const firstRead = 8 << 10
+const (
+	// firstRead is what ReadAt reads before it knows the record's length.
+	firstRead = 8 << 10
+	// headRead is the same where only the header is wanted.
+	headRead = 512
+)
 
 // Info describes a record without its payload.
 type Info struct {
@@ -47,13 +50,7 @@ func (l *Log) ReadAt(pos Position, buf []byte) (Entry, error) {
 		return Entry{}, err
 	}
 	defer release()
-	want := int(min(max(int64(cap(buf)), firstRead), c.limit-c.off))
-	c.buf, c.start = slices.Grow(buf[:0], want)[:want], c.off
-	got, err := c.file.ReadAt(c.buf, c.off)
-	if err != nil && err != io.EOF {
-		return Entry{}, fmt.Errorf("read log segment %s: %w", c.seg.path, err)
-	}
-	c.buf = c.buf[:got]
+	c.buf, c.ahead = buf[:0], max(int64(cap(buf)), firstRead)
 	off := c.off
 	it, err := c.next()
 	if err != nil {
@@ -70,8 +67,8 @@ func (l *Log) Info(pos Position) (Info, error) {
 		return Info{}, err
 	}
 	defer release()
-	c.buf = make([]byte, 0, 512)
-	h, _, err := c.headShort()
+	c.ahead = headRead
+	h, _, err := c.head(c.off)
 	if err != nil {
 		return Info{}, c.seg.corrupt(c.off, err)
 	}
@@ -81,18 +78,6 @@ func (l *Log) Info(pos Position) (Info, error) {
 		Type:     h.typ,
 		Size:     int64(h.length),
 	}, nil
-}
-
-// headShort is head for one record only: it reads no window ahead.
-func (c *cursor) headShort() (header, []byte, error) {
-	want := min(int64(cap(c.buf)), c.limit-c.off)
-	c.buf, c.start = c.buf[:max(want, 0)], c.off
-	got, err := c.file.ReadAt(c.buf, c.off)
-	if err != nil && err != io.EOF {
-		return header{}, nil, fmt.Errorf("read log segment %s: %w", c.seg.path, err)
-	}
-	c.buf = c.buf[:got]
-	return c.head(c.off)
 }
 
 // blockPool lends out block buffers for range reads.
@@ -119,8 +104,8 @@ func (l *Log) ReadRange(pos Position, off int64, dst []byte) (int, error) {
 		return 0, err
 	}
 	defer release()
-	c.buf = make([]byte, 0, 512)
-	h, head, err := c.headShort()
+	c.ahead = headRead
+	h, head, err := c.head(c.off)
 	if err != nil {
 		return 0, c.seg.corrupt(c.off, err)
 	}
@@ -171,7 +156,7 @@ func (l *Log) scan(ctx context.Context, from, to Position, fn func(item) error) 
 			return from, err
 		}
 		c.limit = min(c.limit, int64(to-c.seg.first))
-		c.buf = buf[:0]
+		c.buf, c.ahead = buf[:0], window
 		from, err = c.each(ctx, from, fn)
 		buf = c.buf
 		release()

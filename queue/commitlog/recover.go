@@ -35,10 +35,6 @@ func (c *committer) recover(ctx context.Context) error {
 		end += Position(t.end)
 	}
 	c.l.durable.Store(uint64(end))
-	if from > end {
-		return c.seg.corrupt(t.end, badRecord{
-			fmt.Sprintf("the index stands at %s, but the log ends at %s", from, end)})
-	}
 	return nil
 }
 
@@ -48,16 +44,15 @@ type tail struct {
 	synced int64 // up to here the log is proven to have been durable
 }
 
-// findEnd reads the batches from the position from on, or all if that lies in
-// an earlier segment. What follows the last whole batch is a torn write unless
-// a later record proves that it was durable.
+// findEnd reads the batches of the segment. What follows the last whole one is
+// a torn write, unless a later record or the index, which stands at from, says
+// that it was durable.
 func (s *segment) findEnd(ctx context.Context, from Position, size int64) (tail, error) {
 	t := tail{end: segmentHeaderSize, synced: segmentHeaderSize}
-	if from > s.first+segmentHeaderSize && from <= s.first+Position(size) {
-		t.end = int64(from - s.first)
-		t.synced = t.end
+	if from > s.first {
+		t.synced = max(t.synced, int64(from-s.first))
 	}
-	c := cursor{seg: s, file: s.file, off: t.end, limit: size}
+	c := cursor{seg: s, file: s.file, off: t.end, limit: size, ahead: window}
 	for {
 		if err := ctx.Err(); err != nil {
 			return t, err
@@ -85,6 +80,7 @@ func (s *segment) findEnd(ctx context.Context, from Position, size int64) (tail,
 // follow a torn one; but a record that was written after a sync past the end of
 // t says that all before was whole once.
 func (c *cursor) classify(ctx context.Context, off int64, t tail, bad badRecord) error {
+	bad.reason += ", though it was durable once"
 	if t.synced > t.end {
 		return c.seg.corrupt(off, bad)
 	}

@@ -136,7 +136,7 @@ func (s *space) allocate(i int) error {
 	defer f.Close()
 	err = f.Preallocate(0, s.step)
 	if err != nil && !isNoSpace(err) {
-		err = fillZeros(f, s.step)
+		err = writeZeros(f, 0, s.step)
 	}
 	if err != nil {
 		return fmt.Errorf("allocate reserve file: %w", err)
@@ -144,11 +144,11 @@ func (s *space) allocate(i int) error {
 	return f.Sync()
 }
 
-// fillZeros stands in for Preallocate where the file system has none.
-func fillZeros(f vfs.File, n int64) error {
-	zeros := make([]byte, 1<<20)
-	for off := int64(0); off < n; {
-		m, err := f.WriteAt(zeros[:min(n-off, int64(len(zeros)))], off)
+// writeZeros writes n zeros at off.
+func writeZeros(f vfs.File, off, n int64) error {
+	zeros := make([]byte, min(n, blockSize))
+	for end := off + n; off < end; {
+		m, err := f.WriteAt(zeros[:min(end-off, int64(len(zeros)))], off)
 		if err != nil {
 			return err
 		}
