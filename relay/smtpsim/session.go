@@ -35,15 +35,10 @@ func (c *conn) session(ctx context.Context) error {
 }
 
 func (c *conn) greet(ctx context.Context) error {
-	if c.s.rules.Load().byStage[Connect] != nil {
-		// Whoever speaks during a delayed banner is an early talker.
-		defer func() {
-			if c.br.Buffered() > 0 {
-				c.violate(EarlyTalk, 0, "")
-			}
-		}()
-	}
 	_, err := c.stage(ctx, Connect, "", c.s.replies.banner)
+	if len(c.out) > 0 && hasInput(c.raw) {
+		c.violate(EarlyTalk, 0, "")
+	}
 	return err
 }
 
@@ -127,7 +122,7 @@ func (c *conn) stage(ctx context.Context, st Stage, line string, def reply) (int
 
 func (c *conn) act(ctx context.Context, x *Exchange, r *liveRule) error {
 	r.fired.Add(1)
-	defer c.s.changed()
+	c.s.changed()
 	for _, do := range r.Do {
 		if err := do(ctx, x); err != nil {
 			return err

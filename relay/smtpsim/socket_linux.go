@@ -25,6 +25,16 @@ func withFD(nc net.Conn, do func(fd uintptr)) {
 	}
 }
 
+// hasInput says whether the peer sent something that was not read yet.
+func hasInput(nc net.Conn) (has bool) {
+	withFD(nc, func(fd uintptr) {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		has = err == nil && n > 0
+	})
+	return has
+}
+
 // awaitHangUp waits until the peer has closed or nc is closed, and leaves
 // unread what was sent. It returns false if nc is no socket.
 func awaitHangUp(nc net.Conn) bool {
