@@ -34,7 +34,7 @@ func accountFields() []field[Account] {
 func routeFields() []field[Route] {
 	return []field[Route]{
 		one(Key{Path: "match", Example: `"*"`, Doc: "A recipient domain, `*.example.com` for those below it, or `*` for every domain without a route of its own. The most specific one counts."},
-			func(r *Route) *string { return &r.Match }, textual("domain or *", parseMatch)),
+			func(r *Route) *string { return &r.Match }, textual("pattern", parseMatch)),
 		one(Key{Path: "via", Example: `"smtp://user:secret@smtp.example.net:587"`,
 			Doc: "The smart host: `smtp://` or `smtps://`, user, password, host and port (587 or 465). With a user, `smtp://` requires STARTTLS; `?tls=opportunistic` or `?tls=none` says otherwise. `mx` is the domain's own mail exchangers."},
 			func(r *Route) *SmartHost { return &r.Via }, smartHostKind()),

@@ -129,7 +129,7 @@ func storageSection() section {
 }
 
 func logSection() section {
-	return section{"log", "One line for each change of state, on standard error.", []field[Config]{
+	return section{"log", "One line for each change of state.", []field[Config]{
 		one(Key{Path: "log.format", Env: "POSTRIDER_LOG_FORMAT", Example: "json",
 			Doc: "`json` for machines, `text` for people."},
 			func(c *Config) *LogFormat { return &c.Log.Format }, oneOf(LogJSON, LogText)),

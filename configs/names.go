@@ -3,6 +3,7 @@ package configs
 import (
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // validHostname accepts letters, digits and hyphens in labels of at most 63
@@ -66,7 +67,7 @@ func parseHostname(s string) (string, error) {
 }
 
 // parseAddress reads a mail address with a dot-atom local part (RFC 5322
-// §3.2.3), which is all that an operator writes into a configuration.
+// §3.2.3, RFC 6532 §3.2), which is all that an operator writes into a configuration.
 func parseAddress(s string) (string, error) {
 	const fix = "write an address such as postmaster@example.com"
 	at := strings.LastIndexByte(s, '@')
@@ -83,7 +84,7 @@ func parseAddress(s string) (string, error) {
 func dotAtom(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || strings.IndexFunc(atom, func(r rune) bool {
-			return r < 0x80 && !isLetter(r) && !isDigit(r) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
+			return !unicode.In(r, unicode.L, unicode.M, unicode.N) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
 		}) >= 0 {
 			return false
 		}
@@ -133,7 +134,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 }
 
 func parseNameserver(s string) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
 		return netip.AddrPortFrom(a, 53), nil
 	}
 	ap, err := netip.ParseAddrPort(s)

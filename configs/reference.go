@@ -35,7 +35,7 @@ func WriteReference(w io.Writer) error {
 const referenceIntroduction = "## Configuration\n\n" +
 	"One YAML file, named by `--config` or `POSTRIDER_CONFIG`; every key is optional. A flag beats the\n" +
 	"environment, the environment beats the file, the file beats the default; a list replaces the one\n" +
-	"below it. `NAME_FILE` reads the variable `NAME` from a file, without its last line end. An empty\n" +
+	"below it. `NAME_FILE` reads the variable `NAME` from a file, where lists may have one element a line. An empty\n" +
 	"variable counts as not set. Unknown keys and unknown `POSTRIDER_` names are errors, except\n" +
 	"`POSTRIDER_CONFIG`, `POSTRIDER_URL`, `POSTRIDER_FULL`, names beginning `POSTRIDER_TEST_`, and those that\n" +
 	"Kubernetes sets for services. `postrider check` reports all problems at once.\n\n" +
@@ -55,6 +55,9 @@ func writeRow(b *strings.Builder, k Key) {
 		meaning += " One of " + codes(k.Allowed) + "."
 	default:
 		meaning += " *(" + k.Type + ")*"
+	}
+	if k.Advanced {
+		meaning += " Rarely needs to change."
 	}
 	cells := []string{yamlName, code(k.Env), defaultCell(k), meaning, code(k.Example)}
 	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
