@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -117,7 +118,7 @@ func many[C, T any](k Key, at func(*C) *[]T, kd kind[T]) field[C] {
 const off = "off"
 
 func faultOf(err error) fault {
-	if m, ok := err.(*mistake); ok {
+	if m, ok := errors.AsType[*mistake](err); ok {
 		return fault{what: m.what, fix: m.fix}
 	}
 	return fault{what: err.Error()}
