@@ -2,7 +2,9 @@ package dkim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash"
+	"math/bits"
 )
 
 // special marks the octets at which relaxed canonicalisation has something to
@@ -64,17 +66,37 @@ func (b *bodyHash) write(p []byte) error {
 // whatever follows: single spaces and line ends are taken along when an
 // ordinary octet is known to come next.
 func plainRun(p []byte, i int) int {
-	for i < len(p) {
-		switch c := p[i]; {
-		case !special[c]:
+	for {
+		i = skipPrinting(p, i)
+		switch {
+		case i == len(p):
+			return i
+		case !special[p[i]]:
 			i++
-		case c == ' ' && i+1 < len(p) && !special[p[i+1]]:
+		case p[i] == ' ' && i+1 < len(p) && !special[p[i+1]]:
 			i += 2
-		case c == '\r' && i+2 < len(p) && p[i+1] == '\n' && !special[p[i+2]]:
+		case p[i] == '\r' && i+2 < len(p) && p[i+1] == '\n' && !special[p[i+2]]:
 			i += 3
 		default:
 			return i
 		}
+	}
+}
+
+// skipPrinting returns the place of the first octet from i on that is neither
+// printing nor 8-bit, looking at eight at a time. Most of a body is such runs.
+func skipPrinting(p []byte, i int) int {
+	const each = 0x0101010101010101
+	for ; i+8 <= len(p); i += 8 {
+		word := binary.LittleEndian.Uint64(p[i:])
+		// The lowest bit set marks the lowest octet below '!', exactly; those
+		// above it may be marked for the borrow's sake.
+		if low := (word - each*'!') & ^word & (each * 0x80); low != 0 {
+			return i + bits.TrailingZeros64(low)/8
+		}
+	}
+	for i < len(p) && p[i] > ' ' {
+		i++
 	}
 	return i
 }

@@ -52,9 +52,9 @@ func isASCII(s string) bool {
 }
 
 // candidates lists the domains whose keys may sign for a From domain so that
-// DMARC finds them aligned (RFC 9989 relaxed alignment): the domain itself, then its
-// parents up to the organisational domain and never above. The domain is in
-// normal form.
+// DMARC finds them aligned (RFC 7489 §3.1.1, relaxed): the domain itself, then
+// its parents up to the organisational domain and never above. The domain is
+// in normal form.
 func candidates(domain string) []string {
 	list := []string{domain}
 	organisational, err := publicsuffix.EffectiveTLDPlusOne(domain)

@@ -146,9 +146,28 @@ func (f *folder) add(parts ...string) {
 	}
 }
 
+// A stamp holds the tags that all signatures of one message share.
+type stamp struct {
+	names         []string // h=
+	bodyHash      string   // bh=
+	made, expires string   // t= and x=, the latter empty if absent
+}
+
+func newStamp(names []string, bodyDigest []byte, made, expires time.Time) stamp {
+	s := stamp{
+		names:    names,
+		bodyHash: base64.StdEncoding.EncodeToString(bodyDigest),
+		made:     strconv.FormatInt(made.Unix(), 10),
+	}
+	if !expires.IsZero() {
+		s.expires = strconv.FormatInt(expires.Unix(), 10)
+	}
+	return s
+}
+
 // unsignedField appends the DKIM-Signature field of the key to f, up to and
 // with "b=".
-func unsignedField(f *folder, k Key, names []string, bodyDigest []byte, made, expires time.Time) {
+func unsignedField(f *folder, k Key, s stamp) {
 	f.column = 0
 	f.add("DKIM-Signature:")
 	f.word("v=1;")
@@ -156,13 +175,13 @@ func unsignedField(f *folder, k Key, names []string, bodyDigest []byte, made, ex
 	f.word("c=relaxed/relaxed;")
 	f.word("d=", k.Domain, ";")
 	f.word("s=", k.Selector, ";")
-	f.word("t=", strconv.FormatInt(made.Unix(), 10), ";")
-	if !expires.IsZero() {
-		f.word("x=", strconv.FormatInt(expires.Unix(), 10), ";")
+	f.word("t=", s.made, ";")
+	if s.expires != "" {
+		f.word("x=", s.expires, ";")
 	}
-	for i, name := range names {
+	for i, name := range s.names {
 		after := ":"
-		if i == len(names)-1 {
+		if i == len(s.names)-1 {
 			after = ";"
 		}
 		if i == 0 {
@@ -171,7 +190,7 @@ func unsignedField(f *folder, k Key, names []string, bodyDigest []byte, made, ex
 			f.joined(name, after)
 		}
 	}
-	f.word("bh=", base64.StdEncoding.EncodeToString(bodyDigest), ";")
+	f.word("bh=", s.bodyHash, ";")
 	f.word("b=")
 }
 

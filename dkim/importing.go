@@ -21,10 +21,11 @@ const defaultSelector = "mail"
 //	<domain>.<selector>.pem
 //
 // Names that begin with a dot, directories and other endings are passed over.
-// Keys come in the order of their file names, active, with the file's time of change as
-// their age. Any mode that lets this process read is fine, 0444 included. A nil
-// selectorOf, or an empty answer, means "mail". The error joins one error for
-// each file that could not be used; the good keys are returned all the same.
+// Keys come in the order of their file names, active, created when the file was
+// last changed. Any mode that lets this process read is fine, 0444 included. A
+// nil selectorOf, or an empty answer, means "mail". The error joins one error
+// for each file that could not be used; the good keys are returned all the
+// same.
 func ImportDir(dir fs.FS, selectorOf func(domain string) string) ([]Key, error) {
 	entries, err := fs.ReadDir(dir, ".")
 	if err != nil {

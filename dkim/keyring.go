@@ -31,9 +31,10 @@ type KeyringOptions struct {
 	// Autogenerate makes keys, one RSA and one Ed25519, on first use of a
 	// From domain that has none.
 	Autogenerate bool
-	// Allow says for which domains keys may be made; nil means all. It is asked for the
-	// From domain first and then for its parents up to the organisational
-	// domain, and the first yes gets the key. It must be safe for concurrent use and not block.
+	// Allow says for which domains keys may be made; nil means all. It is
+	// asked for the From domain first and then for its parents up to the
+	// organisational domain, and the first yes gets the keys. It must be safe
+	// for concurrent use and not block.
 	Allow func(domain string) bool
 	// CacheFor is how long an answer of the store is used without asking
 	// again, and so how late another node's new key is noticed. 0 means one
@@ -122,8 +123,8 @@ func NewKeyring(o KeyringOptions) (*Keyring, error) {
 // caller must not change the slice.
 //
 // It returns ErrNoKey or ErrKeyPending when there is none, the reason if
-// making one failed a moment ago, and what the store returned if that cannot be asked. Keys that were
-// found before stay in use while the store fails.
+// making one failed a moment ago, and what the store returned if that cannot be
+// asked. Keys that were found before stay in use while the store fails.
 func (r *Keyring) Keys(ctx context.Context, fromDomain string) ([]Key, error) {
 	keys, _, err := r.keys(ctx, fromDomain)
 	return keys, err

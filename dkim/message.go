@@ -35,10 +35,10 @@ type field struct {
 	name, raw []byte
 }
 
-// scanHeader reads the header of a message from r into buf, growing it up to
-// MaxHeader, and returns its fields in order, the whole buffer, and how many octets of it
-// are header, the empty line included; what follows is body already read. A
-// message may end with its header, and without a line end.
+// scanHeader reads the header of a message from r into buf, growing it as far
+// as MaxHeader needs. It returns the fields in order, the whole buffer, and how
+// many octets of it are header, the empty line included; what follows is body
+// already read. A message may end with its header, and without a line end.
 func scanHeader(r io.Reader, buf []byte, fields []field) ([]field, []byte, int, error) {
 	buf = buf[:0]
 	line := 0 // start of the line being read

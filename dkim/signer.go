@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// DefaultLifetime is how long signatures are valid when Options do not say: longer
-// than mail stays in queues, short enough that a copy cannot be replayed for
-// ever.
+// DefaultLifetime is how long signatures are valid when Options do not say:
+// longer than mail stays in queues, short enough that a copy cannot be replayed
+// for ever.
 const DefaultLifetime = 7 * 24 * time.Hour
 
 // Options configure a Signer.
@@ -189,10 +189,11 @@ func (w *worker) hashBody(ctx context.Context, r io.Reader) error {
 // sign makes one field per key over what was read.
 func (w *worker) sign(keys []Key, made, expires time.Time) (Signature, error) {
 	out := Signature{KeyIDs: make([]string, 0, len(keys)), Expires: expires}
+	tags := newStamp(w.selected.names, w.digest, made, expires)
 	f := folder{b: make([]byte, 0, 1536*len(keys))}
 	for _, k := range keys {
 		start := len(f.b)
-		unsignedField(&f, k, w.selected.names, w.digest, made, expires)
+		unsignedField(&f, k, tags)
 		// RFC 6376 §3.7: the signed fields, then this field with an empty b=
 		// and without its line end.
 		w.canon = appendRelaxed(append(w.canon[:0], w.selected.canon...), f.b[start:])

@@ -11,9 +11,10 @@ type KeyStore interface {
 	// without an error when there are none. It does not look at parents.
 	Keys(ctx context.Context, domain string) ([]Key, error)
 
-	// Create stores keys, all of them keys of domain, if the domain has none yet, and returns the
-	// keys that the domain has now: these, or those of whoever came first. It
-	// is atomic among all users of the store, and durable when it returns nil.
+	// Create stores keys, all of them keys of domain, if the domain has none
+	// yet, and returns the keys that the domain has now: these, or those of
+	// whoever came first. It is atomic among all users of the store, and
+	// durable when it returns nil.
 	Create(ctx context.Context, domain string, keys []Key) ([]Key, error)
 
 	// List returns all keys of all domains, in any order.
