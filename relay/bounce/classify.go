@@ -1,0 +1,122 @@
+package bounce
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"postrider/queue"
+)
+
+// Classifier classifies failed attempts. It is safe for concurrent use.
+type Classifier struct {
+	rules []rule
+	known memory
+}
+
+// New returns a Classifier with the built-in rules.
+func New() (*Classifier, error) {
+	rules, err := parseRules("rules.txt", strings.NewReader(genericRules))
+	if err != nil {
+		return nil, fmt.Errorf("read bounce rules: %w", err)
+	}
+	return &Classifier{rules: rules}, nil
+}
+
+// Verdict is what an attempt means for its recipient.
+type Verdict struct {
+	Class    queue.Class
+	Final    bool          // give up
+	MinDelay time.Duration // before the next try, if not final
+	Rule     string        // which rule decided, for tests and traces
+}
+
+// History is what came before the attempt.
+type History struct {
+	Tries int           // attempts so far, this one included
+	Age   time.Duration // since the message was accepted
+}
+
+// Classify says what a failed attempt means. Attempts that a peer's reply did
+// not decide are temporary, whatever they are.
+func (c *Classifier) Classify(a *queue.Attempt, h History) Verdict {
+	v := c.class(a)
+	p := policies[v.Class]
+	v.Final = c.final(a, p, h)
+	v.MinDelay = p.minDelay
+	return v
+}
+
+func (c *Classifier) final(a *queue.Attempt, p policy, h History) bool {
+	switch {
+	case a.Reply.Permanent() && greets(a.Stage):
+		// The host as a whole does not want us now; another may, later
+		// (RFC 5321 §3.1, §5.1).
+		return p.exhausted(h)
+	case a.Reply.Permanent():
+		return !p.retry5xx || p.exhausted(h)
+	case a.Reply.Temporary():
+		return p.final4xx || p.exhausted(h)
+	}
+	return false
+}
+
+func greets(s queue.Stage) bool {
+	switch s {
+	case queue.StageConnect, queue.StageGreeting, queue.StageEhlo, queue.StageTLS, queue.StageAuth:
+		return true
+	}
+	return false
+}
+
+func (p policy) exhausted(h History) bool {
+	return p.maxTries > 0 && h.Tries >= p.maxTries || p.maxAge > 0 && h.Age >= p.maxAge
+}
+
+func (c *Classifier) class(a *queue.Attempt) Verdict {
+	if a.Reply.Code < 400 || a.Reply.Code > 599 {
+		return Verdict{Class: silent(a), Rule: "no reply"}
+	}
+	code := strconv.Itoa(a.Reply.Code)
+	detail := ""
+	if e := a.Reply.Enhanced; !e.IsZero() {
+		detail = fmt.Sprintf("%d.%d", e[1], e[2])
+	}
+	text := plain(a.Reply.Text)
+	key := string(a.Stage) + " " + code + " " + detail + " " + shape(text)
+	if v, ok := c.known.get(key); ok {
+		return v
+	}
+	v := c.match(a.Stage, code, detail, text)
+	c.known.put(key, v)
+	return v
+}
+
+func (c *Classifier) match(stage queue.Stage, code, detail, text string) Verdict {
+	wild := code[:1] + "xx"
+	for i := range c.rules {
+		if ru := &c.rules[i]; ru.matches(stage, code, wild, detail, text) {
+			return Verdict{Class: ru.class, Rule: fmt.Sprintf("rules.txt:%d", ru.line)}
+		}
+	}
+	return Verdict{Class: queue.ClassOtherTemp, Rule: "none"}
+}
+
+// silent classes an attempt that ended without a reply that decides.
+func silent(a *queue.Attempt) queue.Class {
+	switch a.Stage {
+	case queue.StageRoute:
+		return queue.ClassDNSTemp
+	case queue.StageSign:
+		return queue.ClassLocalTemp
+	case queue.StageTLS:
+		return queue.ClassNetTLS
+	case queue.StageConnect, queue.StageGreeting:
+		return queue.ClassNetConnect
+	}
+	if a.InDoubt {
+		return queue.ClassOtherTemp
+	}
+	return queue.ClassSystemTemp
+}
