@@ -134,7 +134,7 @@ func TestTheSameReplyToManyIsMatchedOnce(t *testing.T) {
 		t.Errorf("%d shapes are remembered, want 1", n)
 	}
 	for i := range 5000 {
-		r := queue.Reply{Code: 450, Text: "shape " + strings.Repeat("x", i%4999)}
+		r := queue.Reply{Code: 450, Text: "odd " + strings.Map(func(r rune) rune { return r - '0' + 'a' }, strconv.Itoa(i))}
 		c.Classify(&queue.Attempt{Stage: queue.StageRcpt, Reply: r}, History{Tries: 1})
 	}
 	if n := len(c.known.recent) + len(c.known.older); n > maxRemembered {
