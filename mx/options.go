@@ -126,8 +126,10 @@ func (o Options) clientConfig() *dns.ClientConfig {
 		cc.Servers = []string{fallbackServer}
 		return cc
 	}
-	for _, s := range system.Servers {
-		cc.Servers = append(cc.Servers, net.JoinHostPort(s, system.Port))
+	for _, s := range system.Servers { // Like the C library, pass over what is no address.
+		if _, err := netip.ParseAddr(s); err == nil {
+			cc.Servers = append(cc.Servers, net.JoinHostPort(s, system.Port))
+		}
 	}
 	if len(cc.Servers) == 0 {
 		cc.Servers = []string{fallbackServer}

@@ -66,8 +66,8 @@ func (r *Resolver) Plan(ctx context.Context, domain string) (Plan, error) {
 	now := r.o.Now()
 	if c, ok := r.plans.get(name); ok && now.Before(c.expires) {
 		r.stats.planHits.Add(1)
-		if c.use.hot() && !now.Before(renewAt(c.stored, c.expires)) && c.use.claimRenewal() {
-			r.background(func(ctx context.Context) { r.renewPlan(ctx, c) })
+		if c.use.hot() && !now.Before(renewAt(c.stored, c.expires)) && c.use.claimRenewal(now, r.o.FailureTTL) {
+			r.background(func(ctx context.Context) { r.renewPlan(ctx, name) })
 		}
 		return r.arrange(c), nil
 	}
@@ -81,13 +81,10 @@ func (r *Resolver) Plan(ctx context.Context, domain string) (Plan, error) {
 
 // renewPlan replaces a plan that is much in use before it expires. When that
 // fails the old one stays until then.
-func (r *Resolver) renewPlan(ctx context.Context, old *compiled) {
-	c, err := r.compile(ctx, old.domain, true)
-	if err != nil {
-		old.use.releaseRenewal()
-		return
+func (r *Resolver) renewPlan(ctx context.Context, domain string) {
+	if c, err := r.compile(ctx, domain, true); err == nil {
+		r.plans.put(domain, c)
 	}
-	r.plans.put(c.domain, c)
 }
 
 func (r *Resolver) planLiteral(name string, addr netip.Addr) (Plan, error) {

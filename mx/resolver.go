@@ -120,7 +120,7 @@ func (r *Resolver) begin(k key, fresh bool) ticket {
 		due, hot := a.dueForRenewal(now), a.use.hot()
 		if !fresh || !due {
 			r.stats.hits.Add(1)
-			if due && hot && a.use.claimRenewal() {
+			if due && hot && a.use.claimRenewal(now, r.o.FailureTTL) {
 				r.start(k)
 			}
 			return ticket{key: k, ans: a}
@@ -232,7 +232,6 @@ func (r *Resolver) remember(k key, a *answer) {
 	}
 	if a.temporary() {
 		if old, ok := r.answers.get(k); ok && !old.temporary() && r.o.Now().Before(old.expires) {
-			old.use.releaseRenewal()
 			return
 		}
 	}
@@ -240,10 +239,10 @@ func (r *Resolver) remember(k key, a *answer) {
 }
 
 // use counts how often something cached was wanted, and lets one of its users
-// renew it.
+// renew it, not more often than a failure is remembered.
 type use struct {
-	count    atomic.Uint32
-	renewing atomic.Bool
+	count     atomic.Uint32
+	nextRenew atomic.Int64 // Unix nanoseconds
 }
 
 // hotUses is how often something is wanted within one lifetime before it is
@@ -251,9 +250,12 @@ type use struct {
 const hotUses = 4
 
 // hot counts one use.
-func (u *use) hot() bool          { return u.count.Add(1) >= hotUses }
-func (u *use) claimRenewal() bool { return u.renewing.CompareAndSwap(false, true) }
-func (u *use) releaseRenewal()    { u.renewing.Store(false) }
+func (u *use) hot() bool { return u.count.Add(1) >= hotUses }
+
+func (u *use) claimRenewal(now time.Time, pause time.Duration) bool {
+	next := u.nextRenew.Load()
+	return now.UnixNano() >= next && u.nextRenew.CompareAndSwap(next, now.Add(pause).UnixNano())
+}
 
 // Stats are counters since the resolver was made, and the size of its caches.
 type Stats struct {

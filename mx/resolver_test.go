@@ -216,10 +216,6 @@ func TestHotPlanIsRenewedAhead(t *testing.T) {
 	eventually(t, "renewal of MX and A", func() bool {
 		return w.sim.Count("plain.test", "MX") == 2 && w.sim.Count("mx1.plain.test", "A") == 2
 	})
-	eventually(t, "a plan that lasts beyond the first", func() bool {
-		w.plan("plain.test")
-		return w.r.Stats().PlanHits >= 6
-	})
 	w.set("plain.test", "", dnssim.Behavior{Drop: true})
 	w.clock.advance(200 * time.Second) // the first would have expired
 	use(1)
@@ -240,6 +236,32 @@ func TestFailedRenewalKeepsTheAnswer(t *testing.T) {
 	w.clock.advance(51 * time.Second)
 	if e := w.fails("plain.test"); !e.Temporary {
 		t.Errorf("after expiry: %v", e)
+	}
+}
+
+func TestFailedRenewalIsNotRepeatedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 5 {
+		w.plan("plain.test")
+	}
+	w.set("plain.test", "MX", dnssim.Behavior{Rcode: "SERVFAIL"})
+	w.clock.advance(500 * time.Second)
+	for attempt := 2; attempt <= 4; attempt++ {
+		for range 100 {
+			w.plan("plain.test")
+		}
+		eventually(t, "an attempt to renew", func() bool { return w.sim.Count("plain.test", "MX") >= attempt })
+		for range 100 {
+			w.plan("plain.test")
+		}
+		w.clock.advance(10 * time.Second)
+	}
+	if err := w.r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.sim.Count("plain.test", "MX"); n != 4 {
+		t.Errorf("asked %d times; want 4: one for each 10 s", n)
 	}
 }
 

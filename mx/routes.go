@@ -109,7 +109,7 @@ func parsePattern(p string) (matchKind, string, error) {
 
 // Lookup returns the route for a recipient domain, and false when its mail
 // goes by MX. It asks no DNS and costs less than a microsecond. A domain that
-// is not valid can only match "*".
+// is not valid can only match "*". The hosts of the route must not be changed.
 func (t *Routes) Lookup(domain string) (Route, bool) {
 	if t == nil || t.nothing {
 		return Route{}, false
