@@ -399,7 +399,7 @@ func (c *committer) roll(critical bool) error {
 func (c *committer) createNext(first Position, critical bool) (*segment, error) {
 	fs, dir := c.l.opts.FS, c.l.dir
 	for {
-		next, err := createSegment(fs, dir, first, c.space.preallocate())
+		next, err := createSegment(fs, dir, first, c.seg.first, c.space.preallocate())
 		if err == nil {
 			return next, nil
 		}

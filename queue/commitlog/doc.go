@@ -27,10 +27,12 @@
 // A segment file is named by its first position, in hex. Positions count the
 // bytes of all segments, headers included, so a position less the segment's
 // first is an offset in its file. The file starts with a header of 64 bytes
-// (magic, version, first position, random salt, CRC); records follow, aligned
-// to 8 bytes. All integers are little-endian:
+// (magic, version, first position, random salt, first position of the segment
+// before, CRC); records follow, aligned to 8 bytes. All integers are
+// little-endian:
 //
-//	0  crc32c over salt, position, the rest of this header and the block sums
+//	0  crc32c over the rest of this header and the block sums, started from
+//	   a hash of salt and position
 //	4  length of the payload
 //	8  type
 //	9  flags: 1 = the batch goes on with the next record

@@ -50,12 +50,13 @@ func appendSums(sums []uint32, a, b []byte) []uint32 {
 }
 
 // headSum covers what makes a record belong to this place: salt, position,
-// header and block sums.
+// header and block sums. Salt and position give the state that the checksum
+// starts from.
 func headSum(salt uint64, pos Position, head []byte) uint32 {
-	var place [16]byte
-	binary.LittleEndian.PutUint64(place[:], salt)
-	binary.LittleEndian.PutUint64(place[8:], uint64(pos))
-	return crc32.Update(crc32.Update(0, castagnoli, place[:]), castagnoli, head[4:])
+	place := salt + uint64(pos)
+	place = (place ^ place>>33) * 0xff51afd7ed558ccd
+	place = (place ^ place>>33) * 0xc4ceb9fe1a85ec53
+	return crc32.Update(uint32(place>>32), castagnoli, head[4:])
 }
 
 // appendFrame appends one encoded record to buf and returns where in buf the

@@ -81,21 +81,37 @@ func (l *Log) openSegments(c *committer) error {
 		if err != nil {
 			return err
 		}
-		l.segs.live = append(l.segs.live, s)
+		if err := l.follow(s); err != nil {
+			return err
+		}
 	}
-	last := l.opts.From
-	if len(firsts) > 0 {
-		last = firsts[len(firsts)-1]
-	} else if last != 0 {
+	var last, prev Position
+	if n := len(firsts); n > 0 {
+		last = firsts[n-1]
+		prev = firsts[max(n-2, 0)]
+	} else if last = l.opts.From; last != 0 {
 		return fmt.Errorf("the index stands at position %s but %s holds no log; "+
 			"restore the log, or remove the index to begin anew", last, l.dir)
 	}
-	s, err := l.openLast(last, len(firsts) > 0, c.space.preallocate())
+	s, err := l.openLast(last, prev, len(firsts) > 0, c.space.preallocate())
 	if err != nil {
 		return err
 	}
-	l.segs.add(s)
+	if err := l.follow(s); err != nil {
+		_ = s.file.Close()
+		return err
+	}
+	s.refs, l.segs.open = 1, 1 // the writer's
 	c.seg, c.off, c.filled = s, segmentHeaderSize, segmentHeaderSize
+	return nil
+}
+
+// follow appends s to the segments, if it is the one that must follow.
+func (l *Log) follow(s *segment) error {
+	if n := len(l.segs.live); n > 0 && s.prev != l.segs.live[n-1].first {
+		return s.corrupt(0, badRecord{fmt.Sprintf("the segment before it, %s, is missing", segmentName(s.prev))})
+	}
+	l.segs.live = append(l.segs.live, s)
 	return nil
 }
 
@@ -109,7 +125,7 @@ func (l *Log) openSealed(first, next Position) (*segment, error) {
 		return nil, fmt.Errorf("open log segment: %w", err)
 	}
 	defer f.Close()
-	s.salt, err = readSegmentHeader(f, s.path, first)
+	err = s.readHeader(f)
 	if errors.Is(err, errBadSegmentHeader) {
 		return nil, s.corrupt(0, badRecord{err.Error()})
 	}
@@ -128,18 +144,17 @@ func (l *Log) openSealed(first, next Position) (*segment, error) {
 
 // openLast opens the last segment for writing. It is made when there is none,
 // or when the crash came before its header was complete.
-func (l *Log) openLast(first Position, exists bool, preallocate int64) (*segment, error) {
+func (l *Log) openLast(first, prev Position, exists bool, preallocate int64) (*segment, error) {
 	fs := l.opts.FS
 	if !exists {
-		return createSegment(fs, l.dir, first, preallocate)
+		return createSegment(fs, l.dir, first, prev, preallocate)
 	}
 	s := &segment{first: first, path: fs.PathJoin(l.dir, segmentName(first))}
 	f, err := fs.OpenReadWrite(s.path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("open log segment: %w", err)
 	}
-	s.salt, err = readSegmentHeader(f, s.path, first)
-	if err == nil {
+	if err = s.readHeader(f); err == nil {
 		s.file = f
 		return s, nil
 	}
@@ -157,5 +172,5 @@ func (l *Log) openLast(first Position, exists bool, preallocate int64) (*segment
 	if err != nil {
 		return nil, err
 	}
-	return createSegment(fs, l.dir, first, preallocate)
+	return createSegment(fs, l.dir, first, prev, preallocate)
 }

@@ -22,11 +22,12 @@ const (
 	formatVersion     = 1
 )
 
-// segment is one file of the log. first, path and salt never change; the rest
+// segment is one file of the log. first, prev, path and salt never change; the rest
 // is guarded by segments.mu, except that the holder of a reference may use
 // file.
 type segment struct {
 	first Position
+	prev  Position // first of the segment before, to notice when one is missing
 	path  string
 	salt  uint64
 
@@ -61,44 +62,47 @@ func parseSegmentName(name string) (Position, bool) {
 	return p, err == nil && p.String() == stem
 }
 
-func encodeSegmentHeader(first Position, salt uint64) []byte {
+func encodeSegmentHeader(s *segment) []byte {
 	b := make([]byte, segmentHeaderSize)
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[8:], formatVersion)
-	binary.LittleEndian.PutUint64(b[16:], uint64(first))
-	binary.LittleEndian.PutUint64(b[24:], salt)
+	binary.LittleEndian.PutUint64(b[16:], uint64(s.first))
+	binary.LittleEndian.PutUint64(b[24:], s.salt)
+	binary.LittleEndian.PutUint64(b[32:], uint64(s.prev))
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
 	return b
 }
 
 var errBadSegmentHeader = errors.New("segment header is damaged")
 
-// readSegmentHeader returns the salt. A header that fails its checksum, is cut
+// readHeader fills in what the header tells. A header that fails its checksum, is cut
 // short or belongs to another place is errBadSegmentHeader.
-func readSegmentHeader(f vfs.File, path string, first Position) (uint64, error) {
+func (s *segment) readHeader(f vfs.File) error {
 	b := make([]byte, segmentHeaderSize)
 	if _, err := f.ReadAt(b, 0); err != nil {
 		if errors.Is(err, io.EOF) {
-			return 0, errBadSegmentHeader
+			return errBadSegmentHeader
 		}
-		return 0, fmt.Errorf("read header of log segment %s: %w", path, err)
+		return fmt.Errorf("read header of log segment %s: %w", s.path, err)
 	}
 	if string(b[:8]) != segmentMagic || binary.LittleEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli) {
-		return 0, errBadSegmentHeader
+		return errBadSegmentHeader
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != formatVersion {
-		return 0, &FormatError{Path: path, Version: v}
+		return &FormatError{Path: s.path, Version: v}
 	}
-	if Position(binary.LittleEndian.Uint64(b[16:])) != first {
-		return 0, errBadSegmentHeader
+	if Position(binary.LittleEndian.Uint64(b[16:])) != s.first {
+		return errBadSegmentHeader
 	}
-	return binary.LittleEndian.Uint64(b[24:]), nil
+	s.salt = binary.LittleEndian.Uint64(b[24:])
+	s.prev = Position(binary.LittleEndian.Uint64(b[32:]))
+	return nil
 }
 
 // createSegment makes a durable, empty segment file, replacing one of that
 // name. preallocate is advice: without it the file grows as it is written.
-func createSegment(fs vfs.FS, dir string, first Position, preallocate int64) (*segment, error) {
-	s := &segment{first: first, path: fs.PathJoin(dir, segmentName(first))}
+func createSegment(fs vfs.FS, dir string, first, prev Position, preallocate int64) (*segment, error) {
+	s := &segment{first: first, prev: prev, path: fs.PathJoin(dir, segmentName(first))}
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.salt = binary.LittleEndian.Uint64(salt[:])
@@ -124,7 +128,7 @@ func (s *segment) initialise(fs vfs.FS, dir string, preallocate int64) error {
 		// Some file systems cannot; then blocks are found as they are written.
 		_ = s.file.Preallocate(0, preallocate)
 	}
-	if _, err := s.file.WriteAt(encodeSegmentHeader(s.first, s.salt), 0); err != nil {
+	if _, err := s.file.WriteAt(encodeSegmentHeader(s), 0); err != nil {
 		return err
 	}
 	if err := s.file.Sync(); err != nil {
