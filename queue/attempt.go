@@ -120,5 +120,6 @@ type Attempt struct {
 	Stage   Stage          // where it was decided
 	Reply   Reply          // zero if the peer said nothing that decided it
 	Error   string         // our words for what went wrong when no reply did; at most 512 bytes
+	Reports bool           // the next hop took over the duty to report (RFC 3461 §5.2.1)
 	InDoubt bool           // the final dot was sent and no reply to it was read
 }
