@@ -32,11 +32,19 @@ func (l *Log) at(pos Position) (cursor, func(), error) {
 	if err != nil {
 		return cursor{}, nil, err
 	}
+	off := int64(pos - s.first)
+	if off == 0 {
+		off = segmentHeaderSize // the end of the segment before is this one's first record
+	}
+	if off < segmentHeaderSize {
+		l.segs.release(s)
+		return cursor{}, nil, s.corrupt(off, badRecord{"no record here"})
+	}
 	limit := durable
 	if sealed && end < durable {
 		limit = end
 	}
-	c := cursor{seg: s, file: s.file, off: max(int64(pos-s.first), segmentHeaderSize), limit: int64(limit - s.first)}
+	c := cursor{seg: s, file: s.file, off: off, limit: int64(limit - s.first)}
 	return c, func() { l.segs.release(s) }, nil
 }
 

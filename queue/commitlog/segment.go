@@ -62,10 +62,10 @@ func parseSegmentName(name string) (Position, bool) {
 	return p, err == nil && p.String() == stem
 }
 
-func encodeSegmentHeader(s *segment) []byte {
+func encodeHeader(s *segment, version uint32) []byte {
 	b := make([]byte, segmentHeaderSize)
 	copy(b, segmentMagic)
-	binary.LittleEndian.PutUint32(b[8:], formatVersion)
+	binary.LittleEndian.PutUint32(b[8:], version)
 	binary.LittleEndian.PutUint64(b[16:], uint64(s.first))
 	binary.LittleEndian.PutUint64(b[24:], s.salt)
 	binary.LittleEndian.PutUint64(b[32:], uint64(s.prev))
@@ -128,7 +128,7 @@ func (s *segment) initialise(fs vfs.FS, dir string, preallocate int64) error {
 		// Some file systems cannot; then blocks are found as they are written.
 		_ = s.file.Preallocate(0, preallocate)
 	}
-	if _, err := s.file.WriteAt(encodeSegmentHeader(s), 0); err != nil {
+	if _, err := s.file.WriteAt(encodeHeader(s, formatVersion), 0); err != nil {
 		return err
 	}
 	if err := s.file.Sync(); err != nil {
