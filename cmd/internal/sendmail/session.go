@@ -43,8 +43,10 @@ type session struct {
 	banner   reply
 	// extensions holds what EHLO offered, by upper-case keyword.
 	extensions map[string]string
-	// release ends the watch over the context.
-	release func() bool
+	// unwatch ends the watch over the context until the first final dot; a
+	// further transaction of the same message is finished in any case.
+	unwatch   func() bool
+	unwatched bool
 }
 
 // openSession connects to the first endpoint that answers and logs in there
@@ -78,7 +80,7 @@ func newSession(ctx context.Context, conn net.Conn, at endpoint, t Timeouts) *se
 	s := &session{at: at, timeouts: t}
 	s.use(conn)
 	// Closing ends whatever the session waits for.
-	s.release = context.AfterFunc(ctx, func() { conn.Close() })
+	s.unwatch = context.AfterFunc(ctx, func() { conn.Close() })
 	return s
 }
 
@@ -86,6 +88,16 @@ func (s *session) use(conn net.Conn) {
 	s.conn = conn
 	s.r = bufio.NewReader(conn)
 	s.w = bufio.NewWriterSize(deadlineWriter{conn, s.timeouts.Reply}, 32<<10)
+}
+
+// release lets nothing be cancelled any more. It returns false if that
+// happened before.
+func (s *session) release() bool {
+	if s.unwatched {
+		return true
+	}
+	s.unwatched = s.unwatch()
+	return s.unwatched
 }
 
 // close says goodbye without waiting long for the answer.
