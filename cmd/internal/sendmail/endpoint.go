@@ -3,6 +3,7 @@ package sendmail
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ type endpoint struct {
 	implicitTLS      bool
 	requireTLS       bool // STARTTLS before anything else
 	user, password   string
+	roots            *x509.CertPool // nil is the system's
 }
 
 func (e endpoint) String() string { return e.address }
@@ -126,7 +128,7 @@ func (e endpoint) dialPlain(ctx context.Context) (net.Conn, error) {
 }
 
 func (e endpoint) tlsConfig() *tls.Config {
-	return &tls.Config{ServerName: e.host(), MinVersion: tls.VersionTLS12}
+	return &tls.Config{ServerName: e.host(), RootCAs: e.roots, MinVersion: tls.VersionTLS12}
 }
 
 // dialSocket waits while the socket's queue of connections is full, where TCP

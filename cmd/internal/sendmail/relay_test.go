@@ -3,6 +3,7 @@ package sendmail
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -27,6 +28,7 @@ type scriptedRelay struct {
 	// answer gives the reply to a command line, or "" for the usual one.
 	// "close" hangs up. The final dot is asked as ".".
 	answer func(line string) string
+	tls    *tls.Config // for STARTTLS
 
 	mu       sync.Mutex
 	commands []string
@@ -53,12 +55,17 @@ func (s *scriptedRelay) start(t *testing.T) string {
 
 func (s *scriptedRelay) serve(t *testing.T, network, address string) {
 	t.Helper()
-	if s.banner == "" {
-		s.banner = "220 relay.test ESMTP"
-	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
+	}
+	s.accept(t, l)
+}
+
+func (s *scriptedRelay) accept(t *testing.T, l net.Listener) {
+	t.Helper()
+	if s.banner == "" {
+		s.banner = "220 relay.test ESMTP"
 	}
 	s.listener = l
 	s.wg.Go(func() {
@@ -113,6 +120,10 @@ func (s *scriptedRelay) session(conn net.Conn) {
 			m = received{}
 		}
 		fmt.Fprintf(conn, "%s\r\n", reply)
+		if verb == "STARTTLS" && reply[0] == '2' {
+			conn = tls.Server(conn, s.tls)
+			r = bufio.NewReader(conn)
+		}
 		if verb == "QUIT" {
 			return
 		}
@@ -144,6 +155,8 @@ func (s *scriptedRelay) reply(line string) string {
 	case "EHLO":
 		lines := append([]string{"relay.test"}, s.extensions...)
 		return "250-" + strings.Join(lines[:len(lines)-1], "\r\n250-") + "\r\n250 " + lines[len(lines)-1]
+	case "STARTTLS":
+		return "220 2.0.0 Go ahead"
 	case "DATA":
 		return "354 go on"
 	case ".":

@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,8 @@ type Invocation struct {
 	Version  string
 	Paths    Paths
 	Timeouts Timeouts
+	// RootCAs vouch for a relay spoken to with TLS; nil is the system's.
+	RootCAs *x509.CertPool
 }
 
 // Paths is where a call without settings looks. The zero value is completed

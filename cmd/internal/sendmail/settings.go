@@ -227,6 +227,7 @@ func (inv Invocation) endpoints(keys map[string]string, env environment) ([]endp
 		if e.user == "" {
 			e.user, e.password = user, password
 		}
+		e.roots = inv.RootCAs
 		return []endpoint{e}, nil
 	}
 	var list []endpoint
