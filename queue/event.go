@@ -35,7 +35,7 @@ type Event struct {
 	Attempt   *Attempt  // nil unless an attempt led to it
 	Class     Class     // why, if it is trouble
 	Due       time.Time // next attempt, for deferred, released and retried
-	Delayed   bool      // this deferral asks for the delay notice
+	Delayed   bool      // a notice is asked for: of delay, or of success (see Settlement)
 	InDoubt   bool      // an earlier copy may have arrived: see Recipient.InDoubt
 
 	Recipients int    // how many the message has; for EventQueued only

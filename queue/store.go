@@ -156,8 +156,11 @@ type Settlement struct {
 	Lane      Lane      // where it waits from now on; empty: as before
 	Attempt   *Attempt  // nil if none was made (routing failed before): then none is counted
 	Class     Class
-	Delayed   bool   // the delay notice is asked for by this settlement
-	Reason    string // for the event; at most 512 bytes
+	// Delayed asks for a notice short of failure: of the delay, with deferred,
+	// which is noted in Recipient.Delayed; of success, with delivered and
+	// relayed. The event carries it.
+	Delayed bool
+	Reason  string // for the event; at most 512 bytes
 }
 
 // Leaser hands out work.

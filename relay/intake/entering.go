@@ -120,10 +120,8 @@ func (e *entering) edit(h *header) *queue.Refusal {
 		return refuse(554, queue.Enhanced{5, 5, 4}, "The idempotency key is longer than 255 letters, or not ASCII.", "Use a UUID.")
 	}
 	h.repair(e.s.ID, e.s.Envelope.ReversePath, e.door.o.Hostname, e.now)
-	if e.s.Source.Kind != "internal" {
-		if r := h.applyFrom(e.s.Account, e.policy); r != nil {
-			return r
-		}
+	if r := h.applyFrom(e.s.Account, e.policy); r != nil {
+		return r
 	}
 	e.facts = h.facts()
 	return nil
@@ -133,7 +131,7 @@ func (e *entering) writeHeader(h *header, body []byte) error {
 	out := blocks.Get().(*[]byte)
 	defer blocks.Put(out)
 	b := (*out)[:0]
-	if e.s.Source.Kind != "internal" {
+	if e.s.Source.Kind != internal {
 		b = received(b, e.door.o.Hostname, e.s, e.s.ID, e.now)
 	}
 	b = h.appendTo(b)

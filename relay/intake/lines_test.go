@@ -19,20 +19,20 @@ func normalize(text []byte, step int) (string, lines) {
 func TestLineEndsBecomeCanonical(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{
-		"":                         "",
-		"a\r\nb\r\n":               "a\r\nb\r\n",
-		"a\nb\n":                   "a\r\nb\r\n",
-		"a\rb":                     "a\r\nb\r\n",
-		"a\r\r\nb":                 "a\r\nb\r\n",
-		"a\r\r\r\nb":               "a\r\nb\r\n",
-		"a\r\rb":                   "a\r\n\r\nb\r\n",
-		"a\n\rb\n":                 "a\r\n\r\nb\r\n",
-		"a\n.\nb":                  "a\r\n.\r\nb\r\n",
-		"a\r\n.\r\r\nb":            "a\r\n.\r\nb\r\n",
+		"":                          "",
+		"a\r\nb\r\n":                "a\r\nb\r\n",
+		"a\nb\n":                    "a\r\nb\r\n",
+		"a\rb":                      "a\r\nb\r\n",
+		"a\r\r\nb":                  "a\r\nb\r\n",
+		"a\r\r\r\nb":                "a\r\nb\r\n",
+		"a\r\rb":                    "a\r\n\r\nb\r\n",
+		"a\n\rb\n":                  "a\r\n\r\nb\r\n",
+		"a\n.\nb":                   "a\r\n.\r\nb\r\n",
+		"a\r\n.\r\r\nb":             "a\r\n.\r\nb\r\n",
 		"a\r.\r\nMAIL FROM:<x>\r\n": "a\r\n.\r\nMAIL FROM:<x>\r\n",
-		"\r":                       "\r\n",
-		"\n":                       "\r\n",
-		"no end":                   "no end\r\n",
+		"\r":                        "\r\n",
+		"\n":                        "\r\n",
+		"no end":                    "no end\r\n",
 	}
 	for in, want := range cases {
 		for step := 1; step <= len(in)+1; step++ {
