@@ -386,3 +386,5 @@ func TestMissingSegmentIsReported(t *testing.T) {
 		t.Fatalf("hole in the chain: %v", err)
 	}
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
