@@ -1,0 +1,94 @@
+package api
+
+import (
+	"time"
+
+	v1 "postrider/api/v1"
+	"postrider/queue"
+)
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+var priorities = map[queue.Priority]string{
+	queue.PriorityHigh: "high", queue.PriorityNormal: "normal", queue.PriorityLow: "low",
+}
+
+func messageOf(e queue.Entry) v1.Message {
+	m := v1.Message{
+		ID: e.Message.ID.String(), Account: e.Message.Account, From: e.Message.Envelope.ReversePath.String(),
+		HeaderFrom: e.Message.Header.From.String(), Subject: e.Message.Header.Subject, MessageID: e.Message.Header.MessageID,
+		Size: e.Message.Content.Size, Priority: priorities[e.Message.Priority], Source: e.Message.Source.Kind,
+		AcceptedAt: e.Message.AcceptedAt.UTC(), ExpiresAt: e.Message.ExpiresAt.UTC(),
+		Recipients: make([]v1.Recipient, 0, len(e.Recipients)),
+	}
+	for _, r := range e.Recipients {
+		m.Recipients = append(m.Recipients, recipientOf(e.Message, r))
+	}
+	return m
+}
+
+func recipientOf(m queue.Message, r queue.Recipient) v1.Recipient {
+	v := v1.Recipient{
+		ID: r.ID.String(), Address: r.Address.String(), State: r.State.String(), Lane: string(r.Lane), Attempts: r.Attempts,
+		InDoubt: r.InDoubt, Class: string(r.Class), Last: attemptOf(r.Last), Updated: r.UpdatedAt.UTC(),
+	}
+	if r.Pending != queue.ActionNone {
+		v.Pending = r.Pending.String()
+	}
+	waits := r.State == queue.StateQueued || r.State == queue.StateDeferred || r.State == queue.StateScheduled
+	if waits {
+		v.NextTry = timeOf(r.Due)
+	}
+	if r.Class != queue.ClassNone {
+		f := queue.AdviceFacts{Recipient: r.Address, FromDomain: m.Header.From.Domain}
+		if r.Last != nil {
+			f.Host, f.Detail = r.Last.Host, said(r.Last)
+		}
+		if waits {
+			f.Next, f.Until = r.Due, m.ExpiresAt
+		}
+		v.Advice = queue.Advice(r.Class, f)
+	}
+	return v
+}
+
+func said(a *queue.Attempt) string {
+	if a.Reply.Code != 0 {
+		return a.Reply.String()
+	}
+	return a.Error
+}
+
+func attemptOf(a *queue.Attempt) *v1.Attempt {
+	if a == nil {
+		return nil
+	}
+	v := &v1.Attempt{
+		Number: a.Number, At: a.Start.UTC(), TookMS: a.Took.Milliseconds(), Site: a.Site, Host: a.Host, TLS: a.TLS,
+		TLSPeer: a.TLSPeer, Stage: string(a.Stage), Code: a.Reply.Code, Reply: a.Reply.Text, Error: a.Error, InDoubt: a.InDoubt,
+	}
+	if a.Addr.IsValid() {
+		v.Address = a.Addr.String()
+	}
+	if !a.Reply.Enhanced.IsZero() {
+		v.Enhanced = a.Reply.Enhanced.String()
+	}
+	return v
+}
+
+func eventOf(e queue.Event) v1.Event {
+	v := v1.Event{
+		ID: e.ID.String(), Kind: string(e.Kind), At: e.At.UTC(), Class: string(e.Class), Attempt: attemptOf(e.Attempt),
+		InDoubt: e.InDoubt, Actor: e.Actor, Reason: e.Reason, NextTry: timeOf(e.Due),
+	}
+	if !e.Recipient.IsZero() {
+		v.Recipient = e.Recipient.String()
+	}
+	return v
+}
