@@ -47,7 +47,8 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("set up tls: %w", err)
 	}
 	if !o.InMemory {
-		ln, err := net.Listen("tcp", o.Addr)
+		lc := net.ListenConfig{KeepAlive: -1} // saves system calls on each connection
+		ln, err := lc.Listen(context.Background(), "tcp", o.Addr)
 		if err != nil {
 			return nil, err
 		}

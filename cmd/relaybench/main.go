@@ -1,0 +1,51 @@
+// Command relaybench loads an SMTP relay from one side and counts what comes
+// out at the other, recipient by recipient.
+//
+// Each recipient has a number, in an address like r42@sink.test, that is
+// submitted again only if it is certain that nobody took it. So every number
+// acknowledged to the source must arrive at the sink: what does not is lost,
+// what arrives again is a duplicate of the relay's making. The relay under
+// test is started by whoever runs this, with all mail routed to the sink.
+//
+//	relaybench sink --listen 127.0.0.1:2526 --expect 10000
+//	relaybench source --relay 127.0.0.1:2525 --messages 10000 --acked acked.txt
+//	relaybench run --relay 127.0.0.1:2525 --messages 10000 --json
+//	relaybench run --direct --messages 10000
+//	relaybench compare --relay ours=127.0.0.1:2525 --relay theirs=127.0.0.1:25
+//	relaybench report --acked acked.txt --received received.txt
+//
+// Summaries for people go to standard error, JSON to standard output. The
+// exit code is 1 if an acknowledged recipient was lost.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Source  sourceCmd  `cmd:"" help:"Send numbered mail to a relay."`
+	Sink    sinkCmd    `cmd:"" help:"Take mail and count what arrives."`
+	Run     runCmd     `cmd:"" help:"Source and sink around one relay, in one report."`
+	Compare compareCmd `cmd:"" help:"Several relays in turn, same load, same sink: medians and ratios."`
+	Report  reportCmd  `cmd:"" help:"Reconcile a file of acknowledged with a file of received recipients."`
+}
+
+// output is where commands write: people read one, programs the other.
+type output struct{ human, json io.Writer }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	k := kong.Parse(&cli{}, kong.Name("relaybench"), kong.UsageOnError(),
+		kong.Description("Load source, sink and report for SMTP relays."))
+	k.BindTo(ctx, (*context.Context)(nil))
+	err := k.Run(output{human: os.Stderr, json: os.Stdout})
+	stop()
+	k.FatalIfErrorf(err)
+}
