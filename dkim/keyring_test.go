@@ -380,3 +380,58 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+func TestKeysThatAppearWhileWaitingAreTaken(t *testing.T) {
+	t.Parallel()
+	store := &memoryStore{}
+	ring, err := NewKeyring(KeyringOptions{Store: store, Autogenerate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ring.Keys(t.Context(), "example.com"); !errors.Is(err, ErrKeyPending) {
+		t.Fatal(err)
+	}
+	store.put(t, ed25519Key(t, "example.com", "other", Active, day)) // by another node
+	ring.Start(t.Context())
+	if err := ring.Wait(t.Context(), "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ring.Keys(t.Context(), "example.com")
+	if _, creates := store.counts(); err != nil || keys[0].Selector != "other" || creates != 0 {
+		t.Errorf("Keys = %v, %v after %d creations", keys, err, creates)
+	}
+	if err := ring.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// An invalidatedStore changes under the reader: its answer is old by the time
+// it is returned.
+type invalidatedStore struct {
+	*memoryStore
+	changed func()
+}
+
+func (s *invalidatedStore) Keys(ctx context.Context, domain string) ([]Key, error) {
+	keys, err := s.memoryStore.Keys(ctx, domain)
+	s.changed()
+	return keys, err
+}
+
+func TestAnswersOvertakenByInvalidateAreNotKept(t *testing.T) {
+	t.Parallel()
+	store := &invalidatedStore{memoryStore: &memoryStore{}}
+	ring := newKeyring(t, KeyringOptions{Store: store})
+	newer := ed25519Key(t, "example.com", "s", Active, day)
+	store.changed = func() {
+		store.changed = func() {}
+		store.put(t, newer)
+		ring.Invalidate("example.com")
+	}
+	if _, err := ring.Keys(t.Context(), "example.com"); !errors.Is(err, ErrNoKey) {
+		t.Fatal(err)
+	}
+	if keys, err := ring.Keys(t.Context(), "example.com"); err != nil || len(keys) != 1 {
+		t.Errorf("Keys = %v, %v; want the key stored meanwhile", keys, err)
+	}
+}
