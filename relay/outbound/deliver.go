@@ -114,7 +114,9 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 		d.p.drop(d, s, true)
 		// A connection that died while it was idle is no answer.
 		if !f.unacked {
-			sessions++
+			if !f.refusal {
+				sessions++
+			}
 			d.note(f, s.facts())
 		}
 	}

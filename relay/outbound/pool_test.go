@@ -215,9 +215,10 @@ func TestIdleConnectionEnds(t *testing.T) {
 
 func TestIdleConnectionClosedByThePeerIsGivenUp(t *testing.T) {
 	t.Parallel()
-	s := sim(t, smtpsim.Options{IdleTimeout: 20 * time.Millisecond})
+	s := sim(t, smtpsim.Options{})
 	p := pool(t, outbound.Options{})
 	accepted(t, p.Deliver(within(t), target(s), message("b@rcpt.test")))
+	s.DropConnections()
 	ctx, again := within(t), time.NewTicker(5*time.Millisecond)
 	defer again.Stop()
 	for p.Stats().Open != 0 {

@@ -70,7 +70,7 @@ func TestTLSPolicies(t *testing.T) {
 			tg := target(s)
 			tg.TLS = tt.policy
 			if tt.policy.Mode == outbound.TLSImplicit && tt.sim.TLS == smtpsim.NoTLS {
-				p = pool(t, outbound.Options{Timeouts: quick()})
+				p = pool(t, outbound.Options{Timeouts: short(queue.StageTLS)})
 			}
 			res := p.Deliver(within(t), tg, message("b@rcpt.test"))
 			r := res.Recipients[0]
@@ -198,5 +198,27 @@ func TestLogin(t *testing.T) {
 				t.Errorf("attempt %+v", r.Attempt)
 			}
 		})
+	}
+}
+
+func TestResumedSessionIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	s := sim(t, smtpsim.Options{TLS: smtpsim.StartTLS})
+	now := time.Now()
+	p := pool(t, outbound.Options{RootCAs: s.RootCAs(), Now: func() time.Time { return now }})
+	tg := target(s)
+	tg.TLS = outbound.TLS{Mode: outbound.TLSRequired, Verify: true}
+	tg.Limits.MessagesPerConnection = 1
+	for range 2 {
+		if r := accepted(t, p.Deliver(within(t), tg, message("b@rcpt.test"))).Recipients[0]; r.Attempt.TLSPeer != "verified" {
+			t.Errorf("verdict %q", r.Attempt.TLSPeer)
+		}
+	}
+	if !s.Messages()[1].TLS.DidResume {
+		t.Error("the session was not resumed")
+	}
+	now = now.AddDate(1, 0, 0) // the certificate's time is over, the ticket's is not for the server
+	if r := p.Deliver(within(t), tg, message("b@rcpt.test")).Recipients[0]; r.Outcome != outbound.Temporary || r.Attempt.Stage != queue.StageTLS {
+		t.Errorf("recipient %+v", r)
 	}
 }

@@ -309,7 +309,7 @@ func TestFaultsInTheContent(t *testing.T) {
 	t.Run("a peer that stops reading is given up", func(t *testing.T) {
 		t.Parallel()
 		s := sim(t, smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Body, Do: smtpsim.Do(smtpsim.Stall())}}})
-		r := pool(t, outbound.Options{Timeouts: quick()}).Deliver(within(t), target(s), messageOf(big, "b@rcpt.test")).Recipients[0]
+		r := pool(t, outbound.Options{Timeouts: short(queue.StageBody)}).Deliver(within(t), target(s), messageOf(big, "b@rcpt.test")).Recipients[0]
 		if r.Outcome != outbound.Temporary || r.Attempt.Stage != queue.StageBody || r.Attempt.InDoubt || !strings.Contains(r.Attempt.Error, "timed out") {
 			t.Errorf("recipient %+v", r)
 		}
