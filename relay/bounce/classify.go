@@ -38,26 +38,36 @@ type History struct {
 	Age   time.Duration // since the message was accepted
 }
 
-// Classify says what a failed attempt means. Attempts that a peer's reply did
-// not decide are temporary, whatever they are.
+// Classify says what a failed attempt means. Attempts that neither a peer's
+// reply nor a finding of our own decided are temporary, whatever they are.
 func (c *Classifier) Classify(a *queue.Attempt, h History) Verdict {
-	v := c.class(a)
+	code := codeOf(a.Reply)
+	v := c.class(a, code)
 	p := policies[v.Class]
-	v.Final = c.final(a, p, h)
+	v.Final = p.final(a.Stage, code, h)
 	v.MinDelay = p.minDelay
 	return v
 }
 
-func (c *Classifier) final(a *queue.Attempt, p policy, h History) bool {
+// codeOf is the reply's code. Findings of our own, such as a message larger than
+// the next hop accepts, have an enhanced code only: its class counts.
+func codeOf(r queue.Reply) int {
+	if r.Code == 0 && !r.Enhanced.IsZero() {
+		return int(r.Enhanced[0]) * 100
+	}
+	return r.Code
+}
+
+func (p policy) final(stage queue.Stage, code int, h History) bool {
 	switch {
-	case a.Reply.Permanent() && greets(a.Stage):
+	case code >= 500 && code < 600 && greets(stage):
 		// The host as a whole does not want us now; another may, later
 		// (RFC 5321 §3.1, §5.1).
 		return p.exhausted(h)
-	case a.Reply.Permanent():
+	case code >= 500 && code < 600:
 		return !p.retry5xx || p.exhausted(h)
-	case a.Reply.Temporary():
-		return p.final4xx || p.exhausted(h)
+	case code >= 400 && code < 500:
+		return p.exhausted(h)
 	}
 	return false
 }
@@ -74,16 +84,19 @@ func (p policy) exhausted(h History) bool {
 	return p.maxTries > 0 && h.Tries >= p.maxTries || p.maxAge > 0 && h.Age >= p.maxAge
 }
 
-func (c *Classifier) class(a *queue.Attempt) Verdict {
-	if a.Reply.Code < 400 || a.Reply.Code > 599 {
+func (c *Classifier) class(a *queue.Attempt, number int) Verdict {
+	if number < 400 || number > 599 {
 		return Verdict{Class: silent(a), Rule: "no reply"}
 	}
-	code := strconv.Itoa(a.Reply.Code)
+	code := strconv.Itoa(number)
 	detail := ""
 	if e := a.Reply.Enhanced; !e.IsZero() {
 		detail = fmt.Sprintf("%d.%d", e[1], e[2])
 	}
 	text := plain(a.Reply.Text)
+	if a.Reply.Code == 0 {
+		text = plain(a.Error)
+	}
 	key := string(a.Stage) + " " + code + " " + detail + " " + shape(text)
 	if v, ok := c.known.get(key); ok {
 		return v

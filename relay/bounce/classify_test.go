@@ -80,8 +80,30 @@ func TestSilenceIsTemporary(t *testing.T) {
 		}
 	}
 	for _, code := range []int{0, 199, 250, 354, 600} {
-		if v := c.Classify(&queue.Attempt{Stage: queue.StageDot, Reply: queue.Reply{Code: code}}, History{Tries: 5}); v.Final {
+		if v := c.Classify(&queue.Attempt{Stage: queue.StageDot, Reply: queue.Reply{Code: code, Text: "odd"}}, History{Tries: 5}); v.Final {
 			t.Errorf("code %d ended a recipient", code)
+		}
+	}
+}
+
+func TestOurOwnFindingsDecide(t *testing.T) {
+	t.Parallel()
+	c := mustNew(t)
+	for _, k := range []struct {
+		stage queue.Stage
+		code  queue.Enhanced
+		text  string
+		want  queue.Class
+		final bool
+	}{
+		{queue.StageMail, queue.Enhanced{5, 3, 4}, "the message has 9 octets, mx takes 8", queue.ClassSize, true},
+		{queue.StageMail, queue.Enhanced{5, 6, 7}, "mx does not know SMTPUTF8", queue.ClassContentFormat, true},
+		{queue.StageRcpt, queue.Enhanced{5, 1, 3}, "the address cannot be sent", queue.ClassRcptSyntax, true},
+		{queue.StageRoute, queue.Enhanced{4, 4, 3}, "no answer", queue.ClassDNSTemp, false},
+	} {
+		a := &queue.Attempt{Stage: k.stage, Reply: queue.Reply{Enhanced: k.code}, Error: k.text}
+		if v := c.Classify(a, History{Tries: 1}); v.Class != k.want || v.Final != k.final {
+			t.Errorf("%v %s: %+v, want %s, final %v", k.code, k.text, v, k.want, k.final)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 // policy is what is done about a class.
 type policy struct {
 	retry5xx bool          // a 5yz code is no reason to give up
-	final4xx bool          // a 4yz code is no reason to go on
 	maxAge   time.Duration // of the message, after which it bounces; 0: its lifetime
 	maxTries int           // attempts after which it bounces; 0: any number
 	minDelay time.Duration // before the next try
