@@ -1,0 +1,341 @@
+package logstore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"postrider/queue"
+	"postrider/queue/commitlog"
+)
+
+// effect is what a live record does to what is in memory, in log order, after
+// the index has it and before its append returns. It is called with Store.mu
+// held.
+type effect interface {
+	applied(s *Store)
+}
+
+// applier turns log records into changes of the index. It reads nothing from
+// the index, so that replay does exactly the same. It belongs to the goroutine
+// that the log calls it from.
+type applier struct {
+	s       *Store
+	batch   *pebble.Batch
+	meta    meta
+	bodies  []body // before the record that names them
+	effects []effect
+	events  bool
+	flushed commitlog.Position // where the index was last told to write itself
+	key     []byte
+	value   []byte
+}
+
+type body struct {
+	at   commitlog.Position
+	size int64
+}
+
+// apply is commitlog.Options.Apply.
+func (a *applier) apply(entries []commitlog.Entry) error {
+	start := time.Now()
+	a.batch = a.s.db.NewBatch()
+	defer a.batch.Close()
+	for i := range entries {
+		if err := a.entry(&entries[i]); err != nil {
+			return fmt.Errorf("record at %s: %w", entries[i].Position, err)
+		}
+	}
+	a.meta.next = entries[len(entries)-1].Next
+	a.value = a.meta.encode(a.value)
+	if err := a.batch.Set(metaKey, a.value, nil); err != nil {
+		return err
+	}
+	if err := a.batch.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	a.publish()
+	if a.meta.next-a.flushed > flushEvery {
+		a.flushed = a.meta.next
+		if _, err := a.s.db.AsyncFlush(); err != nil {
+			return err
+		}
+	}
+	if a.s.opts.Observe != nil {
+		a.s.opts.Observe(CommitStats{Records: len(entries), Index: time.Since(start)})
+	}
+	return nil
+}
+
+// publish shows what was committed to the rest of the store.
+func (a *applier) publish() {
+	s := a.s
+	s.mu.Lock()
+	s.meta = a.meta
+	for _, e := range a.effects {
+		e.applied(s)
+	}
+	s.mu.Unlock()
+	clear(a.effects)
+	a.effects = a.effects[:0]
+	if a.events {
+		a.events = false
+		s.notify.signal()
+	}
+}
+
+func (a *applier) entry(e *commitlog.Entry) error {
+	if x, ok := e.Value.(effect); ok {
+		a.effects = append(a.effects, x)
+	}
+	var err error
+	switch e.Type {
+	case recordBody:
+		a.bodies = append(a.bodies, body{e.Position, int64(len(e.Payload))})
+		return nil
+	case recordFirstChunk:
+		a.set(positionKey(a.key, keyOpen, e.Position), nil)
+	case recordChunk:
+	case recordEnqueue:
+		err = a.enqueue(e)
+	case recordChange:
+		err = a.changes(e)
+	case recordIndex:
+		err = a.edits(e)
+	case recordMove:
+		err = a.move(e)
+	case recordRegistry:
+		err = a.registry(e)
+	case recordOpen:
+		a.meta.epoch++
+	default:
+		err = fmt.Errorf("type %d is not known: %w", e.Type, errCodec)
+	}
+	a.bodies = a.bodies[:0]
+	return err
+}
+
+// set and del cannot fail: the batch is in memory.
+func (a *applier) set(key, value []byte) {
+	a.key = key
+	_ = a.batch.Set(key, value, nil)
+}
+
+func (a *applier) del(key []byte) {
+	a.key = key
+	_ = a.batch.Delete(key, nil)
+}
+
+func (a *applier) enqueue(e *commitlog.Entry) error {
+	op, _ := e.Value.(*enqueueOp)
+	var r *enqueueRecord
+	if op != nil {
+		r = op.record
+	} else {
+		var err error
+		if r, err = decodeEnqueue(e.Payload); err != nil {
+			return err
+		}
+	}
+	if r.inline {
+		if len(a.bodies) != 1 {
+			return fmt.Errorf("the content of %s is missing: %w", r.message.ID, errCodec)
+		}
+		r.content.at = []commitlog.Position{a.bodies[0].at}
+	} else if len(r.content.at) > 0 {
+		a.del(positionKey(a.key, keyOpen, r.content.at[0]))
+	}
+	m := storedMessage{content: r.content, at: e.Position, enqueued: r.now, recipients: len(r.recipients), facts: r.facts}
+	a.value = m.encode(a.value[:0])
+	a.set(messageKey(a.key, r.message.ID), a.value)
+	a.pieces(r.message.ID, r.content)
+	acceptedAt := nanos(r.message.AcceptedAt)
+	for i := range r.recipients {
+		rcpt := &r.recipients[i]
+		a.set(recipientKey(a.key, rcpt.ID), r.values[i])
+		if waits(rcpt.State) {
+			k := flowKey{rcpt.Lane, r.message.Priority, r.message.Account}
+			a.set(dueKey(a.key, k, item{nanos(rcpt.Due), rcpt.ID}), nil)
+		}
+		a.enter(rcpt, acceptedAt)
+	}
+	for i := range r.events {
+		a.history(&r.events[i], e.Position, i+2) // the first is EventQueued
+	}
+	if r.idem.Key != "" {
+		v := encoder{b: a.value[:0]}
+		v.version()
+		v.fixed(r.idem.Fingerprint[:])
+		v.fixed(r.message.ID[:])
+		v.time(r.idem.ExpiresAt)
+		a.value = v.b
+		a.set(idemKey(a.key, r.message.Account, r.idem.Key), a.value)
+		a.set(idemEndKey(a.key, r.idem.ExpiresAt, r.message.Account, r.idem.Key), nil)
+	}
+	a.events = true
+	return nil
+}
+
+// pieces notes what lives where in the log.
+func (a *applier) pieces(m queue.MessageID, p place) {
+	for i, at := range p.at {
+		a.piece(m, at, i, p.length(i))
+	}
+	a.meta.live += p.size
+}
+
+func (a *applier) piece(m queue.MessageID, at commitlog.Position, i int, size int64) {
+	v := encoder{b: a.value[:0]}
+	v.fixed(m[:])
+	v.uint(uint64(i))
+	v.int(size)
+	a.value = v.b
+	a.set(positionKey(a.key, keyPiece, at), a.value)
+}
+
+// enter counts a recipient in its new state, and queues it for retention when
+// that is final.
+func (a *applier) enter(r *queue.Recipient, acceptedAt int64) {
+	a.meta.counts[r.State]++
+	if listed(r.State) {
+		a.value = appendOrdered(a.value[:0], acceptedAt)
+		a.set(stateKey(a.key, r.State, r.ID), a.value)
+	}
+	if r.State.Final() {
+		q := byte(finalSent)
+		if trouble(r.State) {
+			q = finalTrouble
+		}
+		a.set(finalKey(a.key, q, r.UpdatedAt, r.ID.Message()), nil)
+		a.set(finalKey(a.key, finalContent, r.UpdatedAt, r.ID.Message()), nil)
+	}
+}
+
+func (a *applier) leave(state queue.State, id queue.RecipientID) {
+	a.meta.counts[state]--
+	if listed(state) {
+		a.del(stateKey(a.key, state, id))
+	}
+}
+
+func (a *applier) history(v *queue.Event, at commitlog.Position, i int) {
+	e := encoder{b: a.value[:0]}
+	e.version()
+	e.event(v)
+	a.value = e.b
+	a.set(historyKey(a.key, v.Message, at, i), a.value)
+	a.events = true
+}
+
+func (a *applier) changes(e *commitlog.Entry) error {
+	var sets []changeSet
+	if op, ok := e.Value.(*changeOp); ok {
+		sets = op.sets
+	} else {
+		var err error
+		if sets, err = decodeChanges(e.Payload); err != nil {
+			return err
+		}
+	}
+	events := 0
+	for i := range sets {
+		c := &sets[i]
+		for j := range c.changes {
+			ch := &c.changes[j]
+			a.change(c, ch)
+			if ch.event != nil {
+				events++
+				a.history(ch.event, e.Position, events)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *applier) change(c *changeSet, ch *change) {
+	r := &ch.recipient
+	a.set(recipientKey(a.key, r.ID), ch.value)
+	due := nanos(r.Due)
+	stays := waits(ch.old.state) && waits(r.State) && ch.old.lane == r.Lane && ch.old.due == due
+	if waits(ch.old.state) && !stays {
+		a.del(dueKey(a.key, c.flow(ch.old.lane), item{ch.old.due, r.ID}))
+	}
+	if waits(r.State) && !stays {
+		a.set(dueKey(a.key, c.flow(r.Lane), item{due, r.ID}), nil)
+	}
+	if ch.old.state != r.State {
+		a.leave(ch.old.state, r.ID)
+		a.enter(r, nanos(c.acceptedAt))
+	}
+	switch {
+	case ch.asked != nil:
+		a.value = ch.asked.encode(a.value[:0])
+		a.set(pendingKey(a.key, r.ID), a.value)
+	case ch.old.pending && r.Pending == queue.ActionNone:
+		a.del(pendingKey(a.key, r.ID))
+	}
+}
+
+func (a *applier) edits(e *commitlog.Entry) error {
+	x, err := decodeEdits(e.Payload)
+	if err != nil {
+		return err
+	}
+	for _, kv := range x.set {
+		_ = a.batch.Set(kv[0], kv[1], nil)
+	}
+	for _, k := range x.delete {
+		_ = a.batch.Delete(k, nil)
+	}
+	for s, n := range x.counts {
+		a.meta.counts[s] += n
+	}
+	a.meta.live += x.live
+	if x.forgotten > a.meta.forgotten {
+		a.meta.forgotten, a.meta.forgottenEvents = x.forgotten, x.forgottenEvents
+	}
+	return nil
+}
+
+func (a *applier) move(e *commitlog.Entry) error {
+	r, err := decodeMove(e.Payload)
+	if err != nil {
+		return err
+	}
+	if len(a.bodies) != len(r.pieces) {
+		return fmt.Errorf("%d bodies for %d pieces: %w", len(a.bodies), len(r.pieces), errCodec)
+	}
+	for i, p := range r.pieces {
+		a.del(positionKey(a.key, keyPiece, r.value.content.at[p]))
+		r.value.content.at[p] = a.bodies[i].at
+		a.piece(r.message, a.bodies[i].at, p, a.bodies[i].size)
+	}
+	a.value = r.value.encode(a.value[:0])
+	a.set(messageKey(a.key, r.message), a.value)
+	return nil
+}
+
+func (a *applier) registry(e *commitlog.Entry) error {
+	r, ok := e.Value.(*registryRecord)
+	if !ok {
+		var err error
+		if r, err = decodeRegistry(e.Payload); err != nil {
+			return err
+		}
+	}
+	a.meta.registry++
+	r.version = a.meta.registry
+	key := recordKey(a.key, r.kind, r.name)
+	if r.deleted {
+		a.del(key)
+		return nil
+	}
+	v := encoder{b: a.value[:0]}
+	v.version()
+	v.uint(r.version)
+	v.bytes(r.value)
+	a.value = v.b
+	a.set(key, a.value)
+	return nil
+}

@@ -1,0 +1,104 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	formatFile   = "FORMAT"
+	formatName   = "postrider-logstore"
+	formatNumber = 1
+	lockFile     = "LOCK"
+	pidFile      = "pid"
+)
+
+// lockDir makes sure that nobody else has the directory open.
+func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := fs.Lock(fs.PathJoin(dir, lockFile))
+	if err != nil {
+		owner := "another process"
+		if pid, perr := readSmall(fs, fs.PathJoin(dir, pidFile)); perr == nil && pid != "" {
+			owner = "process " + pid
+		}
+		return nil, fmt.Errorf("data directory %s is in use by %s: stop it first, or give this one another directory: %w", dir, owner, err)
+	}
+	if err := writeSmall(fs, dir, pidFile, strconv.Itoa(os.Getpid())); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// checkFormat refuses a store of a newer version and marks a new one.
+func checkFormat(fs vfs.FS, dir string) error {
+	path := fs.PathJoin(dir, formatFile)
+	text, err := readSmall(fs, path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && text == "" {
+		return writeSmall(fs, dir, formatFile, fmt.Sprintf("%s %d", formatName, formatNumber))
+	}
+	if err != nil {
+		return fmt.Errorf("read store format: %w", err)
+	}
+	name, number, _ := strings.Cut(text, " ")
+	n, err := strconv.Atoi(number)
+	switch {
+	case name != formatName || err != nil || n < 1:
+		return fmt.Errorf("%s says %.80q, which is no store of this program: give another data directory", path, text)
+	case n > formatNumber:
+		return fmt.Errorf("%s says that the store has format %d, and this version knows up to %d: start the newer version again", path, n, formatNumber)
+	}
+	return nil
+}
+
+func readSmall(fs vfs.FS, path string) (string, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4<<10))
+	return strings.TrimSpace(string(b)), err
+}
+
+// writeSmall replaces a file durably.
+func writeSmall(fs vfs.FS, dir, name, text string) error {
+	path := fs.PathJoin(dir, name)
+	f, err := fs.Create(path+".new", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write([]byte(text + "\n"))
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fs.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncDir(fs, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

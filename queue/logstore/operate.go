@@ -1,0 +1,301 @@
+package logstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"postrider/queue"
+)
+
+// operatePage is how many recipients one commit of an Apply changes at most.
+const operatePage = 256
+
+// act does the action to r, which is not leased, and returns what it is called
+// as an event.
+func act(r *queue.Recipient, a queue.Action, now time.Time) queue.EventKind {
+	switch a {
+	case queue.ActionHold:
+		r.State = queue.StateHeld
+		return queue.EventHeld
+	case queue.ActionCancel:
+		r.State = queue.StateCancelled
+		return queue.EventCancelled
+	case queue.ActionExpire:
+		r.State = queue.StateExpired
+		return queue.EventExpired
+	}
+	kind := queue.EventReleased
+	if a == queue.ActionRetry {
+		kind = queue.EventRetried
+	}
+	if r.State == queue.StateHeld || r.Due.After(now) {
+		r.Due = now
+	}
+	r.State = queue.StateDeferred
+	if r.Attempts == 0 {
+		r.State = queue.StateQueued
+	}
+	return kind
+}
+
+// concerns returns the states, apart from active, that an action is for.
+func concerns(a queue.Action) []queue.State {
+	switch a {
+	case queue.ActionHold, queue.ActionRetry:
+		return []queue.State{queue.StateQueued, queue.StateDeferred, queue.StateScheduled}
+	case queue.ActionRelease:
+		return []queue.State{queue.StateHeld}
+	case queue.ActionCancel, queue.ActionExpire:
+		return []queue.State{queue.StateQueued, queue.StateDeferred, queue.StateScheduled, queue.StateHeld}
+	}
+	return nil
+}
+
+// Apply does an action to all recipients that match, some hundred in a commit.
+func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, error) {
+	var done queue.Applied
+	if err := s.enter(ctx); err != nil {
+		return done, err
+	}
+	defer s.leave()
+	if concerns(op.Action) == nil {
+		return done, fmt.Errorf("apply: %s is no action", op.Action)
+	}
+	f, err := compile(&op.Filter)
+	if err != nil {
+		return done, fmt.Errorf("apply %s: %w", op.Action, err)
+	}
+	err = s.candidates(ctx, &op.Filter, concerns(op.Action), func(ids []queue.RecipientID) error {
+		step := operation{s: s, op: &op, filter: f}
+		err := step.run(ctx, ids)
+		if err == nil {
+			done.Matched += step.done.Matched
+			done.Changed += step.done.Changed
+			done.Pending += step.done.Pending
+		}
+		return err
+	})
+	if err != nil {
+		return done, fmt.Errorf("apply %s: %w", op.Action, err)
+	}
+	return done, nil
+}
+
+// operation is one step of an Apply.
+type operation struct {
+	s      *Store
+	op     *queue.Operation
+	filter *filter
+	forced bool // do the action that is pending, whatever matches
+	change changeOp
+	busy   []queue.RecipientID // reserved for this step
+	done   queue.Applied
+}
+
+// run does the action to those of ids, which are in order, that match.
+func (o *operation) run(ctx context.Context, ids []queue.RecipientID) error {
+	defer o.s.lockMessages(ids)()
+	if err := o.plan(ids); err != nil {
+		o.undo()
+		return err
+	}
+	if o.op.DryRun || len(o.change.sets) == 0 {
+		return nil
+	}
+	if err := o.s.commit(ctx, recordChange, encodeChanges(o.change.sets), &o.change); err != nil {
+		o.undo()
+		return err
+	}
+	return nil
+}
+
+// lockMessages locks the stripes of all the messages, in an order that all
+// agree on.
+func (s *Store) lockMessages(ids []queue.RecipientID) (unlock func()) {
+	stripes := make([]int, 0, len(ids))
+	for _, id := range ids {
+		stripes = append(stripes, int(hashID(id.Message())%uint64(len(s.messages))))
+	}
+	slices.Sort(stripes)
+	stripes = slices.Compact(stripes)
+	for _, i := range stripes {
+		s.messages[i].Lock()
+	}
+	return func() {
+		for _, i := range stripes {
+			s.messages[i].Unlock()
+		}
+	}
+}
+
+func (o *operation) undo() {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	for _, id := range o.busy {
+		if h := o.s.held[id]; h != nil {
+			o.s.revert(id, h)
+		}
+	}
+}
+
+// plan looks at the recipients, message by message.
+func (o *operation) plan(ids []queue.RecipientID) error {
+	var m *storedMessage
+	var set changeSet
+	flush := func() {
+		if len(set.changes) > 0 {
+			o.change.sets = append(o.change.sets, set)
+		}
+		set = changeSet{}
+	}
+	for _, id := range ids {
+		if m == nil || m.message.ID != id.Message() {
+			flush()
+			var err error
+			m, err = o.s.readMessage(o.s.db, id.Message())
+			if errors.Is(err, queue.ErrNotFound) {
+				m = nil
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			set = newChangeSet(&m.message)
+		}
+		r, err := o.s.readRecipient(o.s.db, id)
+		if errors.Is(err, queue.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		o.recipient(m, r, &set)
+	}
+	flush()
+	return nil
+}
+
+// recipient decides about one recipient, as it is or as its lease knows it.
+func (o *operation) recipient(m *storedMessage, r queue.Recipient, set *changeSet) {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	h := o.s.held[r.ID]
+	if h != nil && h.recipient != nil {
+		r = *h.recipient
+	}
+	active := h.isActive()
+	if o.forced && (active || r.Pending == queue.ActionNone) || !o.forced && !o.matches(m, &r, active) {
+		return
+	}
+	old := r
+	o.done.Matched++
+	if active {
+		o.done.Pending++
+		if !o.op.DryRun {
+			r.Pending = o.op.Action
+			set.add(&old, &r, nil)
+			set.changes[len(set.changes)-1].asked = &asked{o.op.Actor, o.op.Reason, o.op.Now}
+		}
+		return
+	}
+	o.done.Changed++
+	if o.op.DryRun {
+		return
+	}
+	action, actor, reason := o.op.Action, o.op.Actor, o.op.Reason
+	if o.forced {
+		by := o.s.pendingBy(r.ID)
+		action, actor, reason = r.Pending, by.actor, by.reason
+	}
+	o.reserve(m, &r, h)
+	kind := act(&r, action, o.op.Now)
+	r.Pending, r.UpdatedAt = queue.ActionNone, o.op.Now
+	v := recipientEvent(&m.message, &r, kind, o.op.Now)
+	v.Actor, v.Reason = actor, reason
+	if waits(r.State) {
+		v.Due = r.Due
+	}
+	set.add(&old, &r, &v)
+}
+
+// matches reports whether the action is to be done: filter and state.
+func (o *operation) matches(m *storedMessage, r *queue.Recipient, active bool) bool {
+	shown := r.State
+	if active {
+		shown = queue.StateActive
+		if o.op.Action == queue.ActionRelease {
+			return false
+		}
+	} else if !slices.Contains(concerns(o.op.Action), r.State) {
+		return false
+	}
+	return o.filter.message(&m.message) && o.filter.recipient(r, shown)
+}
+
+// reserve keeps a waiting recipient from being leased until it has changed.
+func (o *operation) reserve(m *storedMessage, r *queue.Recipient, h *held) {
+	if !waits(r.State) {
+		return
+	}
+	if h == nil {
+		h = &held{
+			key:    flowKey{r.Lane, m.message.Priority, m.message.Account},
+			item:   item{nanos(r.Due), r.ID},
+			status: lapsed,
+		}
+		o.s.held[r.ID] = h
+	}
+	if h.status != busy {
+		o.s.reserve(h)
+	}
+	o.busy = append(o.busy, r.ID)
+}
+
+// endPending does what was asked for while the recipients were leased. They are
+// reserved. What cannot be done now is done when they are settled.
+func (s *Store) endPending(ctx context.Context, ids []queue.RecipientID, now time.Time) {
+	slices.SortFunc(ids, compareIDs)
+	for page := range slices.Chunk(ids, operatePage) {
+		step := operation{s: s, op: &queue.Operation{Now: now}, forced: true}
+		if err := step.runPending(ctx, page); err != nil {
+			s.opts.Logger.Warn("pending action was not done", "recipients", len(page), "error", err)
+		}
+	}
+}
+
+// runPending is run for those whose action is still pending.
+func (o *operation) runPending(ctx context.Context, ids []queue.RecipientID) error {
+	err := o.run(ctx, ids)
+	if err != nil {
+		o.busy = ids
+		o.undo()
+	}
+	return err
+}
+
+// finishPending does, after a restart, what was pending when the leases ended.
+func (s *Store) finishPending(ctx context.Context) error {
+	var ids []queue.RecipientID
+	err := each(s.db, []byte{keyPending}, []byte{keyPending + 1}, func(it *pebble.Iterator) (bool, error) {
+		var id queue.RecipientID
+		copy(id[:], it.Key()[1:])
+		ids = append(ids, id)
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		// The store has no clock: it happened when it was asked for.
+		step := operation{s: s, op: &queue.Operation{Now: s.pendingBy(id).at}, forced: true}
+		if err := step.run(ctx, []queue.RecipientID{id}); err != nil {
+			return fmt.Errorf("do what was pending for %s: %w", id, err)
+		}
+	}
+	return nil
+}
