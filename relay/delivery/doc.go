@@ -1,0 +1,31 @@
+// Package delivery decides when which message is tried, and what follows.
+//
+// A [Dispatcher] leases no more than it has free workers, finds the route of
+// each lease, asks the limits of its site, signs, has relay/outbound send it,
+// has relay/bounce judge what the peer said, and settles the outcome with the
+// store. What was just accepted comes straight from intake ([Dispatcher.Reserve]).
+//
+// # What it promises
+//
+//   - Every lease ends: settled, or released unattempted. An outcome is offered
+//     to the store until it answers.
+//   - No final dot is sent without the store's mark, and none under a lease that
+//     was lost. Nothing is cancelled between the dot and its reply, but by the
+//     end of [Dispatcher.Drain], which leaves the mark behind.
+//   - Our own trouble (store, DNS, keys, a panic) is never a bounce.
+//   - A site that is busy or paused burns no attempts: its lanes are parked and
+//     the leases released, and the other lanes flow.
+//   - Memory is bounded by the workers and by the caches, whatever is queued.
+//
+// # What follows a failure
+//
+// A recipient is tried again by the retry table, or later if the class of the
+// failure asks for it. A try that would come after the message's end is moved to
+// shortly before it, if enough time is left to be of use; then the recipient
+// waits for the end and expires. Mail for a paused site expires when the pause
+// ends, so up to half an hour late. A domain that does not exist is looked up
+// once more some minutes later before the first attempt becomes a bounce.
+//
+// It leaves to others: the meaning of replies (relay/bounce), the pace
+// (relay/throttle), the dialog (relay/outbound), reports and folders (events).
+package delivery

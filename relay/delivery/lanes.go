@@ -1,0 +1,205 @@
+package delivery
+
+import (
+	"sync"
+	"time"
+
+	"postrider/queue"
+)
+
+// lanes remembers which site each lane led to, and which lanes wait for a busy
+// site.
+//
+// A lane that waits is parked in the store, which serves it to nobody but those
+// who name it: the lessor does, for as many permits as the site has to give. So
+// what is queued for a busy site is neither leased in vain nor in the way. What
+// holds: a lane is in the book as waiting from before it is parked until after
+// it is unparked. The park ends by itself after parkedFor, and then the lane is
+// found busy again.
+type lanes struct {
+	mu      sync.Mutex
+	sites   recent[queue.Lane, string]
+	waiting map[queue.Lane]string // to the site
+	queues  map[string]*waitList
+	ready   []string // sites at which a permit may be had; each once
+}
+
+// waitList are the lanes that wait for one site: accounts in turn, so that one
+// with many lanes does not keep the others waiting, and the lanes of each.
+type waitList struct {
+	accounts []string
+	lanes    map[string][]queue.Lane
+	ready    bool
+}
+
+const (
+	// knownLanes is how many lanes' sites are remembered.
+	knownLanes = 16384
+	// waitingLanes is how many lanes may wait; others are looked at again soon.
+	waitingLanes = 65536
+	// parkedFor is how long a lane is parked for a busy site at most.
+	parkedFor = 30 * time.Second
+	// parkedBriefly is for lanes beyond waitingLanes.
+	parkedBriefly = time.Second
+)
+
+func newLanes() *lanes {
+	return &lanes{
+		sites:   newRecent[queue.Lane, string](knownLanes),
+		waiting: make(map[queue.Lane]string),
+		queues:  make(map[string]*waitList),
+	}
+}
+
+func (b *lanes) siteOf(l queue.Lane) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	site, ok := b.sites.get(l)
+	return site, ok && site != ""
+}
+
+func (b *lanes) learn(l queue.Lane, site string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sites.put(l, site)
+}
+
+// wait enters a lane that is about to be parked, and returns for how long.
+func (b *lanes) wait(l queue.Lane, site, account string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, waits := b.waiting[l]; waits {
+		return parkedFor
+	}
+	if len(b.waiting) >= waitingLanes {
+		return parkedBriefly
+	}
+	b.waiting[l] = site
+	w := b.queues[site]
+	if w == nil {
+		w = &waitList{lanes: make(map[string][]queue.Lane)}
+		b.queues[site] = w
+	}
+	w.push(l, account)
+	return parkedFor
+}
+
+func (w *waitList) push(l queue.Lane, account string) {
+	if len(w.lanes[account]) == 0 {
+		w.accounts = append(w.accounts, account)
+	}
+	w.lanes[account] = append(w.lanes[account], l)
+}
+
+// turn returns the lane whose turn it is and sends it to the end.
+func (b *lanes) turn(site string) (l queue.Lane, account string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.queues[site]
+	if w == nil {
+		return "", "", false
+	}
+	account = w.accounts[0]
+	l = w.lanes[account][0]
+	w.lanes[account] = append(w.lanes[account][1:], l)
+	w.accounts = append(w.accounts[1:], account)
+	return l, account, true
+}
+
+// leave takes a lane out; it is to be unparked then. ok is false if it did not
+// wait.
+func (b *lanes) leave(l queue.Lane) (ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	site, ok := b.waiting[l]
+	if !ok {
+		return false
+	}
+	delete(b.waiting, l)
+	w := b.queues[site]
+	w.remove(l)
+	if len(w.accounts) == 0 {
+		b.drop(site)
+	}
+	return true
+}
+
+func (w *waitList) remove(l queue.Lane) {
+	for i, account := range w.accounts {
+		for j, other := range w.lanes[account] {
+			if other != l {
+				continue
+			}
+			w.lanes[account] = append(w.lanes[account][:j:j], w.lanes[account][j+1:]...)
+			if len(w.lanes[account]) == 0 {
+				delete(w.lanes, account)
+				w.accounts = append(w.accounts[:i:i], w.accounts[i+1:]...)
+			}
+			return
+		}
+	}
+}
+
+// leaveAll takes all lanes of a site out and returns them.
+func (b *lanes) leaveAll(site string) []queue.Lane {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.queues[site]
+	if w == nil {
+		return nil
+	}
+	var all []queue.Lane
+	for _, ls := range w.lanes {
+		all = append(all, ls...)
+	}
+	for _, l := range all {
+		delete(b.waiting, l)
+	}
+	b.drop(site)
+	return all
+}
+
+func (b *lanes) drop(site string) {
+	delete(b.queues, site)
+	for i, s := range b.ready {
+		if s == site {
+			b.ready = append(b.ready[:i:i], b.ready[i+1:]...)
+			return
+		}
+	}
+}
+
+// freed notes that a permit of the site may be had, and reports whether anybody
+// waits for it.
+func (b *lanes) freed(site string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.queues[site]
+	if w == nil {
+		return false
+	}
+	if !w.ready {
+		w.ready = true
+		b.ready = append(b.ready, site)
+	}
+	return true
+}
+
+// nextReady takes a site at which a permit may be had.
+func (b *lanes) nextReady() (site string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.ready) == 0 {
+		return "", false
+	}
+	site = b.ready[0]
+	b.ready = b.ready[1:]
+	b.queues[site].ready = false
+	return site, true
+}
+
+func (b *lanes) parked() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting)
+}

@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"postrider/queue"
+	"postrider/relay/throttle"
+)
+
+const (
+	// leaseBatch is how many leases are asked for at a time.
+	leaseBatch = 32
+	// A store that says something is due and grants nothing is asked again after
+	// idlePause at the earliest.
+	idlePause = 5 * time.Millisecond
+	// After an error of the store the pauses double between these.
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// lessor leases work for free workers until ctx ends. It waits for what can
+// bring some: a signal of the store, the time of the next work, a worker or a
+// site's permit that became free.
+func (d *Dispatcher) lessor(ctx context.Context) {
+	wake, stop := d.o.Store.Wake()
+	defer stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := time.Duration(0)
+	for ctx.Err() == nil {
+		more, err := d.leaseOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if pause == 0 {
+				d.o.Logger.Warn("cannot lease from the store; trying again", "error", err)
+			}
+			pause = min(max(2*pause, firstPause), lastPause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		case pause > 0:
+			d.o.Logger.Info("leasing from the store again")
+			pause = 0
+		}
+		if more {
+			continue
+		}
+		timer.Reset(d.untilDue(ctx))
+		select {
+		case <-wake:
+		case <-d.kick:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// untilDue is how long to sleep if nothing else happens.
+func (d *Dispatcher) untilDue(ctx context.Context) time.Duration {
+	now := d.o.Now()
+	due, ok, err := d.o.Store.NextDue(ctx, now)
+	if err != nil || !ok {
+		return d.o.Recheck
+	}
+	return min(max(due.Sub(now), idlePause), d.o.Recheck)
+}
+
+// leaseOnce leases for the workers that are free, and reports whether to go on
+// at once: there may be more work, and there is a worker.
+func (d *Dispatcher) leaseOnce(ctx context.Context) (more bool, err error) {
+	n := d.reserve(leaseBatch)
+	if n == 0 {
+		// freeWorkers nudges; NextDue must not wake us for nothing before.
+		select {
+		case <-d.kick:
+		case <-ctx.Done():
+		}
+		return true, nil
+	}
+	left := n
+	defer func() { d.freeWorkers(left) }()
+	// Sites that had to wait and all the others get half each, and what the
+	// other half leaves over.
+	share := n / 2
+	if n%2 == 1 && d.favour {
+		share++
+	}
+	d.favour = !d.favour
+	targeted, err := d.leaseWaiting(ctx, share, &left)
+	if err != nil {
+		return false, err
+	}
+	ask := left
+	leases, err := d.o.Store.Lease(ctx, d.leaseRequest(ask))
+	for _, l := range leases {
+		if d.dispatch(ctx, l) {
+			left--
+		}
+	}
+	if err != nil || len(leases) == ask {
+		return true, err
+	}
+	again, err := d.leaseWaiting(ctx, left, &left)
+	return targeted+again > 0 && left == 0, err
+}
+
+// leaseWaiting leases from lanes that wait for a site, for as many permits as
+// are to be had, and returns how many leases it passed on.
+func (d *Dispatcher) leaseWaiting(ctx context.Context, n int, left *int) (passed int, err error) {
+	for passed < n {
+		site, ok := d.lanes.nextReady()
+		if !ok {
+			return passed, nil
+		}
+		for passed < n {
+			lane, _, ok := d.lanes.turn(site)
+			if !ok {
+				break
+			}
+			permit, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
+			if !ok {
+				if !until.IsZero() {
+					d.parkAll(ctx, site, until)
+				}
+				break
+			}
+			granted, err := d.leaseLane(ctx, lane, permit)
+			if err != nil {
+				d.lanes.freed(site)
+				return passed, err
+			}
+			if granted {
+				passed++
+				*left--
+			}
+		}
+		if passed == n {
+			d.lanes.freed(site) // there may be another permit
+		}
+	}
+	return passed, nil
+}
+
+// leaseLane leases once from a lane that waits. A lane that is empty waits no
+// longer.
+func (d *Dispatcher) leaseLane(ctx context.Context, lane queue.Lane, permit throttle.Permit) (granted bool, err error) {
+	r := d.leaseRequest(1)
+	r.Lane = lane
+	leases, err := d.o.Store.Lease(ctx, r)
+	if len(leases) > 0 {
+		d.give(ctx, job{lease: leases[0], permit: permit})
+		return true, err
+	}
+	d.o.Limits.Release(ctx, permit)
+	if err == nil && d.lanes.leave(lane) {
+		now := d.o.Now()
+		d.park(ctx, lane, now, now)
+	}
+	return false, err
+}
+
+// dispatch gives a lease to a worker, unless its site is known to be busy or
+// paused.
+func (d *Dispatcher) dispatch(ctx context.Context, l queue.Lease) bool {
+	if ctx.Err() != nil {
+		d.release(ctx, l, nil)
+		return false
+	}
+	j := job{lease: l}
+	now := d.o.Now()
+	if site, known := d.lanes.siteOf(l.Lane); known && now.Before(l.Message.ExpiresAt) {
+		var ok bool
+		var until time.Time
+		if j.permit, until, ok = d.o.Limits.Acquire(ctx, site, now); !ok {
+			d.putOff(ctx, l, site, until)
+			return false
+		}
+	}
+	d.give(ctx, j)
+	return true
+}
+
+// putOff parks the lane of a lease whose site is busy, or paused until then, and
+// releases the lease.
+func (d *Dispatcher) putOff(ctx context.Context, l queue.Lease, site string, until time.Time) {
+	now := d.o.Now()
+	busy := until.IsZero()
+	if busy {
+		until = now.Add(d.lanes.wait(l.Lane, site, l.Message.Account))
+	}
+	d.park(ctx, l.Lane, now, until)
+	d.release(ctx, l, nil)
+	// A permit may have been released since it was refused.
+	if busy && d.lanes.freed(site) {
+		d.nudge()
+	}
+}
+
+// parkAll parks all lanes that wait for a site, since that is paused.
+func (d *Dispatcher) parkAll(ctx context.Context, site string, until time.Time) {
+	now := d.o.Now()
+	for _, lane := range d.lanes.leaveAll(site) {
+		d.park(ctx, lane, now, until)
+	}
+}
+
+func (d *Dispatcher) park(ctx context.Context, lane queue.Lane, now, until time.Time) {
+	if err := d.o.Store.Park(ctx, lane, now, until); err != nil && ctx.Err() == nil {
+		d.o.Logger.Warn("cannot park a lane", "lane", string(lane), "error", err)
+	}
+}
+
+// release gives recipients back unattempted; nil: all.
+func (d *Dispatcher) release(ctx context.Context, l queue.Lease, rs []queue.RecipientID) {
+	err := d.o.Store.Release(context.WithoutCancel(ctx), l, d.o.Now(), rs)
+	if err != nil && !errors.Is(err, queue.ErrLeaseLost) {
+		// It ends by itself when its time is over.
+		d.o.Logger.Warn("cannot release a lease", "id", l.Message.ID, "lane", string(l.Lane), "error", err)
+	}
+}
+
+// dropPermit gives a permit back, if it is one, and lets whoever waits for its
+// site have it.
+func (d *Dispatcher) dropPermit(ctx context.Context, p *throttle.Permit) {
+	if !p.Held() {
+		return
+	}
+	d.o.Limits.Release(ctx, *p)
+	site := p.Site
+	*p = throttle.Permit{}
+	if d.lanes.freed(site) {
+		d.nudge()
+	}
+}

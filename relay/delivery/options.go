@@ -1,0 +1,170 @@
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"postrider/dkim"
+	"postrider/mx"
+	"postrider/queue"
+	"postrider/relay/bounce"
+	"postrider/relay/outbound"
+	"postrider/relay/throttle"
+)
+
+// Store is what delivery needs of the queue's store.
+type Store interface {
+	queue.Leaser
+	queue.Lanes
+	OpenContent(ctx context.Context, ref queue.ContentRef) (queue.Content, error)
+}
+
+// Router finds next hops; *mx.Resolver is one.
+type Router interface {
+	Plan(ctx context.Context, domain string) (mx.Plan, error)
+	PlanRoute(ctx context.Context, route mx.Route) (mx.Plan, error)
+}
+
+// Sender sends; *outbound.Pool is one. Drain must refuse and end deliveries as
+// that of outbound.Pool does.
+type Sender interface {
+	Deliver(ctx context.Context, t outbound.Target, tx *outbound.Transaction) outbound.Result
+	Drain(ctx context.Context) error
+}
+
+// Signer signs; *dkim.Signer is one.
+type Signer interface {
+	Sign(ctx context.Context, r dkim.SignRequest) (dkim.Signature, error)
+}
+
+// Keys says with which keys a domain's mail is signed now; *dkim.Keyring is one.
+type Keys interface {
+	Keys(ctx context.Context, fromDomain string) ([]dkim.Key, error)
+}
+
+// Limits says how fast each site may be sent to; *throttle.Sites is one, and
+// documents the methods.
+type Limits interface {
+	Acquire(ctx context.Context, site string, now time.Time) (p throttle.Permit, until time.Time, ok bool)
+	Report(ctx context.Context, p throttle.Permit, r throttle.Result, now time.Time) (until time.Time)
+	Pause(ctx context.Context, site string, now, until time.Time)
+	Release(ctx context.Context, p throttle.Permit)
+}
+
+// Hooks are called with what happens, from many goroutines; nil ones are not.
+// They must not block.
+type Hooks struct {
+	// Outcome is called for each recipient that was settled.
+	Outcome func(state queue.State, class queue.Class)
+	// Stage is called with the time that finding the route and signing took;
+	// outbound.Options.Observe tells of the other stages.
+	Stage func(stage queue.Stage, took time.Duration)
+	// InDoubt is called for each recipient whose final dot got no reply
+	// (again false), or who got what may be a second copy (again true).
+	InDoubt func(again bool)
+}
+
+// Options are what a Dispatcher needs. Store, Router, Sender and Classifier are
+// required.
+type Options struct {
+	Store      Store
+	Router     Router
+	Routes     *mx.Routes // static routes; nil: all mail goes by MX
+	Sender     Sender
+	Classifier *bounce.Classifier
+	Limits     Limits // nil: throttle.New with its defaults
+
+	// PrivateSender sends where the plan allows private addresses, which is
+	// what routes to smart hosts do; nil: Sender. The one should have
+	// mx.DialControl(true), the other mx.DialControl(false).
+	PrivateSender Sender
+
+	Signer Signer // nil: mail is not signed
+	Keys   Keys   // nil: a signature is used again without asking for rotated keys
+
+	// Lane is the grouping that intake uses as well; nil: the id of the static
+	// route, else the domain in the spelling of mx.NormalizeDomain.
+	Lane func(domain string) queue.Lane
+
+	Workers     int            // attempts at a time; 0: 64
+	Holder      string         // this node's name; empty: Hostname
+	LeaseTTL    time.Duration  // 0: 2 min
+	Schedule    queue.Schedule // nil: queue.DefaultSchedule
+	DelayNotice time.Duration  // age at which a deferral asks for the notice; 0: 4 h, negative: never
+	Hostname    string         // for EHLO; empty: localhost
+	MXPort      uint16         // of mail exchangers; 0: 25
+
+	// MessagesPerConnection of a pooled connection; 0: 100.
+	MessagesPerConnection int
+	// Recheck is how often the clock is looked at while nothing is due, for
+	// clocks that jump; 0: 15 s.
+	Recheck time.Duration
+
+	// MaskAddress writes addresses for the log; nil: in full.
+	MaskAddress func(queue.Address) string
+	Hooks       Hooks
+	Now         func() time.Time // nil: time.Now
+	Rand        func() float64   // in [0,1), for concurrent use; nil: rand.Float64
+	Logger      *slog.Logger     // nil: discard
+}
+
+func (o *Options) setDefaults() {
+	if o.Limits == nil {
+		o.Limits = throttle.New(throttle.Options{})
+	}
+	if o.PrivateSender == nil {
+		o.PrivateSender = o.Sender
+	}
+	if o.Hostname == "" {
+		o.Hostname = "localhost"
+	}
+	if o.Holder == "" {
+		o.Holder = o.Hostname
+	}
+	if o.Lane == nil {
+		o.Lane = o.defaultLane()
+	}
+	orDefault(&o.Workers, 64)
+	orDefault(&o.LeaseTTL, 2*time.Minute)
+	orDefault(&o.Recheck, 15*time.Second)
+	if o.DelayNotice == 0 {
+		o.DelayNotice = 4 * time.Hour
+	}
+	if o.MXPort == 0 {
+		o.MXPort = 25
+	}
+	if o.MaskAddress == nil {
+		o.MaskAddress = queue.Address.String
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func orDefault[T int | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+func (o *Options) defaultLane() func(string) queue.Lane {
+	routes := o.Routes
+	return func(domain string) queue.Lane {
+		if route, ok := routes.Lookup(domain); ok {
+			return queue.Lane(route.ID)
+		}
+		if name, err := mx.NormalizeDomain(domain); err == nil {
+			return queue.Lane(name)
+		}
+		return queue.Lane(strings.ToLower(domain))
+	}
+}

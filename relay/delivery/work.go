@@ -1,0 +1,168 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"postrider/queue"
+	"postrider/relay/throttle"
+)
+
+// A worker that has just delivered goes on with the same lane, whose connection
+// is warm, for warmRuns leases or warmTime; then the others have their turn.
+const (
+	warmRuns = 8
+	warmTime = 100 * time.Millisecond
+)
+
+// run is one lease in the hands of a worker.
+type run struct {
+	lease  queue.Lease
+	permit throttle.Permit
+	cancel context.CancelCauseFunc
+
+	// expires is guarded by Dispatcher.mu.
+	expires time.Time
+
+	start   time.Time
+	open    []*queue.Recipient // those to be settled
+	stage   queue.Stage        // how far it came
+	marked  bool               // the dot may have been sent
+	settled bool               // settling has begun, or nothing is to be settled
+	warm    bool               // the site answered and may be sent more
+}
+
+// work serves jobs until the end. ctx ends when nothing more may be asked of
+// the store.
+func (d *Dispatcher) work(ctx context.Context) {
+	for {
+		select {
+		case j := <-d.jobs:
+			d.serve(ctx, j)
+		case <-d.quit:
+			return
+		}
+	}
+}
+
+// serve runs a job, and more of its lane while that is warm.
+func (d *Dispatcher) serve(ctx context.Context, j job) {
+	defer d.freeWorkers(1)
+	began := time.Now()
+	for n := 1; ; n++ {
+		r := d.begin(j)
+		d.try(ctx, r)
+		if r.warm && n < warmRuns && time.Since(began) < warmTime {
+			if l, ok := d.another(ctx, r.lease.Lane); ok {
+				j = job{lease: l, permit: r.permit}
+				d.finish(r)
+				continue
+			}
+		}
+		d.finish(r)
+		d.dropPermit(ctx, &r.permit)
+		return
+	}
+}
+
+func (d *Dispatcher) begin(j job) *run {
+	r := &run{lease: j.lease, permit: j.permit, expires: j.lease.Expires, start: d.o.Now(), stage: queue.StageRoute}
+	r.open = make([]*queue.Recipient, len(j.lease.Recipients))
+	for i := range r.open {
+		r.open[i] = &j.lease.Recipients[i]
+	}
+	return r
+}
+
+func (d *Dispatcher) finish(r *run) {
+	d.mu.Lock()
+	delete(d.active, r)
+	d.mu.Unlock()
+	r.cancel(nil)
+}
+
+// another leases once more from a lane.
+func (d *Dispatcher) another(ctx context.Context, lane queue.Lane) (queue.Lease, bool) {
+	d.mu.Lock()
+	stop := d.draining
+	d.mu.Unlock()
+	if stop {
+		return queue.Lease{}, false
+	}
+	q := d.leaseRequest(1)
+	q.Lane = lane
+	// The lessor reports the store's errors.
+	leases, _ := d.o.Store.Lease(ctx, q)
+	if len(leases) == 0 {
+		return queue.Lease{}, false
+	}
+	return leases[0], true
+}
+
+// try attempts a lease. A panic on the way is our own trouble: the lease is
+// settled as such, so that one message cannot occupy us for ever.
+func (d *Dispatcher) try(ctx context.Context, r *run) {
+	attempt, cancel := context.WithCancelCause(ctx)
+	r.cancel = cancel
+	d.mu.Lock()
+	d.active[r] = struct{}{}
+	broken := d.broken
+	d.mu.Unlock()
+	if broken {
+		cancel(errDraining)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.warm = false
+			d.o.Logger.Error("panic in delivery; the message is deferred", "id", r.lease.Message.ID,
+				"lane", string(r.lease.Lane), "stage", string(r.stage), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if !r.settled {
+				d.deferOwn(ctx, r, r.open, "internal error: "+fmt.Sprint(p))
+			}
+		}
+	}()
+	d.attempt(attempt, ctx, r)
+}
+
+// attempt takes a lease through its phases. Under ctx it can be broken off; keep
+// lasts longer, for what must be recorded all the same.
+func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
+	if !r.start.Before(r.lease.Message.ExpiresAt) {
+		d.expire(keep, r)
+		return
+	}
+	d.sortOut(keep, r)
+	if len(r.open) == 0 {
+		return
+	}
+	next, ok := d.findRoute(ctx, keep, r)
+	if !ok || !d.admit(keep, r, next.site) {
+		return
+	}
+	prefix, ok := d.sign(ctx, keep, r)
+	if !ok {
+		return
+	}
+	r.stage = queue.StageConnect
+	results, err := d.deliver(ctx, r, next, prefix)
+	d.conclude(keep, r, next, results, err)
+}
+
+// admit sees that the run has a permit for the site; else its lane is put off.
+func (d *Dispatcher) admit(ctx context.Context, r *run, site string) bool {
+	if r.permit.Held() && r.permit.Site == site {
+		return true
+	}
+	d.dropPermit(ctx, &r.permit) // the lane leads elsewhere now
+	d.lanes.learn(r.lease.Lane, site)
+	p, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
+	if !ok {
+		d.putOff(ctx, r.lease, site, until)
+		r.settled = true
+		return false
+	}
+	r.permit = p
+	return true
+}
