@@ -21,7 +21,7 @@ const (
 
 // lockDir makes sure that nobody else has the directory open.
 func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	lock, err := fs.Lock(fs.PathJoin(dir, lockFile))
@@ -36,6 +36,21 @@ func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// makeDir makes a directory, and what is missing above it, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	parent := fs.PathDir(dir)
+	if _, err := fs.Stat(dir); err == nil || parent == dir {
+		return err
+	}
+	if err := makeDir(fs, parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
 }
 
 // checkFormat refuses a store of a newer version and marks a new one.
