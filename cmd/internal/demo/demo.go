@@ -186,7 +186,7 @@ func (d *Demo) Settings() map[string]string {
 		"delivery.mx_port":                    strconv.Itoa(d.port),
 		"delivery.allow_private_destinations": "true",
 		"delivery.retry":                      "10s,30s,1m",
-		"delivery.lifetime":                   "5m",
+		"delivery.lifetime":                   "15m",
 		"delivery.delay_notice":               "1m",
 	}
 }

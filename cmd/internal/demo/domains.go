@@ -62,7 +62,7 @@ func places(o Options) []place {
 		{Domain: Domain{"blocks.test", "takes the content for spam: 554 5.7.1", "bounced"},
 			mail: []bool{up}, rules: at(smtpsim.Dot, smtpsim.Reply(554, "5.7.1", "Message refused, it looks like spam"))},
 		{Domain: Domain{"nomail.test", "says in the DNS that it takes no mail (null MX)", "bounced"}, nullMX: true},
-		{Domain: Domain{"missing.test", "does not exist (NXDOMAIN)", "bounced"}, absent: true},
+		{Domain: Domain{"missing.test", "does not exist (NXDOMAIN); it is asked for again after 5 to 10 minutes, or at `queue retry`, and then bounces", "bounced"}, absent: true},
 		{Domain: Domain{"full.test", "has full mailboxes: 452 4.2.2", "deferred"},
 			mail: []bool{up}, rules: at(smtpsim.Rcpt, smtpsim.Reply(452, "4.2.2", "Mailbox full"))},
 		{Domain: Domain{"down.test", "has a mail server that refuses connections", "deferred"}, mail: []bool{down}},

@@ -56,7 +56,7 @@ func (t *Tour) write(b *bytes.Buffer, inbox string) {
 		fmt.Fprintf(b, "  printf 'Subject: Hello\\n\\nHow are you?\\n' |\n    curl --url smtp://%s --user %s --mail-from you@%s --mail-rcpt me@unknown.test --upload-file -\n",
 			t.Submission, quote(t.Account+":"+t.Password), Sender)
 	}
-	b.WriteString("\nSee what became of it (the first retry comes after 10 s, expiry after 5 min):\n\n")
+	b.WriteString("\nSee what became of it (the first retry comes after 10 s, expiry after 15 min):\n\n")
 	fmt.Fprintf(b, "  %s queue status\n  %s queue list\n  %s queue show ID\n  %s queue retry --domain full.test\n",
 		quote(t.Program), quote(t.Program), quote(t.Program), quote(t.Program))
 	if t.HTTP != "" {
