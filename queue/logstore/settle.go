@@ -149,7 +149,7 @@ func (s *Store) outcome(m *queue.Message, h *held, st *queue.Settlement, at time
 	if st.Outcome != queue.StateDelivered && st.Outcome != queue.StateRelayed {
 		r.Class = st.Class
 	}
-	r.Delayed = r.Delayed || st.Delayed
+	r.Delayed = r.Delayed || st.Delayed && r.State == queue.StateDeferred
 	r.State, r.Due, r.UpdatedAt = st.Outcome, st.Due, at
 	if r.State != queue.StateDeferred {
 		r.Due = h.recipient.Due
@@ -157,7 +157,7 @@ func (s *Store) outcome(m *queue.Message, h *held, st *queue.Settlement, at time
 	kind, actor, reason := s.settledAs(&r, st, at)
 	r.Pending = queue.ActionNone
 	v := recipientEvent(m, &r, kind, at)
-	v.Attempt, v.Class, v.Delayed = nil, st.Class, st.Delayed && r.State == queue.StateDeferred
+	v.Attempt, v.Class, v.Delayed = nil, st.Class, st.Delayed && r.State == st.Outcome
 	if st.Attempt != nil {
 		v.Attempt = r.Last
 	}
