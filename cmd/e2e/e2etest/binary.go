@@ -1,0 +1,73 @@
+package e2etest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// binaryVariable says where the program is; a developer may set it to test one
+// that was built in another way, such as with the race detector.
+const binaryVariable = "POSTRIDER_TEST_BINARY"
+
+// Main builds the program once, runs the tests and returns their exit status.
+// It is for TestMain.
+func Main(m *testing.M) int {
+	if os.Getenv(binaryVariable) != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "postrider-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func build(dir string) error {
+	// Other users run it as well: sendmail is for everybody.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	program := filepath.Join(dir, "postrider")
+	if out, err := exec.Command("go", "build", "-o", program, "postrider/cmd/postrider").CombinedOutput(); err != nil {
+		return fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return os.Setenv(binaryVariable, program)
+}
+
+// Program is the path of the program under test.
+func Program(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv(binaryVariable)
+	if path == "" {
+		t.Fatal("TestMain must call e2etest.Main")
+	}
+	return path
+}
+
+// Dir returns a directory that every user may enter, with a path short enough
+// for Unix sockets in it, and removes it in the end.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pr-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
