@@ -268,7 +268,7 @@ func (e *encoder) attempt(a *queue.Attempt) {
 	e.string(a.Reply.Text)
 	e.string(a.Reply.Command)
 	e.string(a.Error)
-	e.byte(bits(a.InDoubt))
+	e.byte(bits(a.InDoubt, a.Reports))
 }
 
 func (d *decoder) attempt() *queue.Attempt {
@@ -288,7 +288,8 @@ func (d *decoder) attempt() *queue.Attempt {
 	a.Reply.Text = d.string()
 	a.Reply.Command = d.string()
 	a.Error = d.string()
-	a.InDoubt = d.byte()&1 != 0
+	flags := d.byte()
+	a.InDoubt, a.Reports = flags&1 != 0, flags&2 != 0
 	return a
 }
 

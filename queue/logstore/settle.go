@@ -149,7 +149,7 @@ func (s *Store) outcome(m *queue.Message, h *held, st *queue.Settlement, at time
 	if st.Outcome != queue.StateDelivered && st.Outcome != queue.StateRelayed {
 		r.Class = st.Class
 	}
-	r.Delayed = r.Delayed || st.Delayed && r.State == queue.StateDeferred
+	r.Delayed = r.Delayed || st.Delayed && st.Outcome == queue.StateDeferred
 	r.State, r.Due, r.UpdatedAt = st.Outcome, st.Due, at
 	if r.State != queue.StateDeferred {
 		r.Due = h.recipient.Due
