@@ -207,38 +207,64 @@ type content struct {
 	mu     sync.Mutex
 	closed bool
 	offset int64
+	buf    []byte // what was read ahead, from ahead on
+	ahead  int64
 }
 
 func (c *content) Size() int64 { return c.place.size }
 
+// readAhead is how much Read takes from the log at once: the unit in which the
+// log checks what it reads.
+const readAhead = 64 << 10
+
 func (c *content) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	off := c.offset
-	c.mu.Unlock()
-	n, err := c.ReadAt(p, off)
-	c.mu.Lock()
-	c.offset += int64(n)
-	c.mu.Unlock()
-	if n > 0 && err == io.EOF {
-		err = nil
+	defer c.mu.Unlock()
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return n, err
+	if c.offset < c.ahead || c.offset >= c.ahead+int64(len(c.buf)) {
+		if c.closed {
+			return 0, errClosedContent
+		}
+		if c.offset >= c.place.size {
+			return 0, io.EOF
+		}
+		if c.buf == nil {
+			c.buf = make([]byte, min(readAhead, c.place.size))
+		}
+		n, err := c.readAt(c.buf[:min(int64(cap(c.buf)), c.place.size-c.offset)], c.offset)
+		c.buf, c.ahead = c.buf[:n], c.offset
+		if n == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, c.buf[c.offset-c.ahead:])
+	c.offset += int64(n)
+	return n, nil
 }
 
 func (c *content) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("read content: negative offset")
 	}
-	if err := c.s.enter(context.Background()); err != nil {
-		return 0, err
-	}
-	defer c.s.leave()
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
 	if closed {
-		return 0, errors.New("read content: it is closed")
+		return 0, errClosedContent
 	}
+	return c.readAt(p, off)
+}
+
+// errClosedContent is a mistake of the caller.
+var errClosedContent = errors.New("read content: it is closed")
+
+func (c *content) readAt(p []byte, off int64) (int, error) {
+	if err := c.s.enter(context.Background()); err != nil {
+		return 0, err
+	}
+	defer c.s.leave()
 	n := 0
 	for len(p) > 0 && off < c.place.size {
 		i := int(off / c.place.piece)
@@ -268,7 +294,7 @@ func (c *content) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.closed = true
+		c.closed, c.buf = true, nil
 		c.unpin()
 	}
 	return nil

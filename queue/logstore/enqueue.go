@@ -117,11 +117,7 @@ func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *content
 	l := s.messages.of(hashID(r.Message.ID))
 	l.Lock()
 	defer l.Unlock()
-	var k [17]byte
-	switch err := get(s.db, messageKey(k[:0], r.Message.ID), func([]byte) error { return nil }); {
-	case err == nil:
-		return out, queue.ErrExists
-	case !errors.Is(err, queue.ErrNotFound):
+	if err := s.isFree(r.Message.ID); err != nil {
 		return out, err
 	}
 	op := &enqueueOp{record: record, lease: r.Lease}
@@ -130,6 +126,22 @@ func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *content
 		return out, err
 	}
 	return queue.Enqueued{ID: r.Message.ID, Leases: op.leases}, nil
+}
+
+// isFree returns ErrExists if the id is taken; its stripe is held.
+func (s *Store) isFree(id queue.MessageID) error {
+	s.mu.Lock()
+	free := s.recent.isNew(id)
+	s.mu.Unlock()
+	if free {
+		return nil
+	}
+	var k [17]byte
+	err := get(s.db, messageKey(k[:0], id), func([]byte) error { return queue.ErrExists })
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // knownKey looks the idempotency key up; its stripe is held.
@@ -212,6 +224,7 @@ func recipientEvent(m *queue.Message, r *queue.Recipient, kind queue.EventKind, 
 // applied lets the recipients wait, or leases them at once.
 func (op *enqueueOp) applied(s *Store) {
 	r := op.record
+	s.recent.add(r.message.ID)
 	var direct map[queue.Lane][]*queue.Recipient
 	woke := false
 	for i := range r.recipients {

@@ -40,6 +40,7 @@ type Store struct {
 	mu       sync.Mutex
 	meta     meta
 	schedule *schedule
+	recent   recentIDs
 	held     map[queue.RecipientID]*held
 	leases   map[queue.Token]*lease
 	expiring heap[*lease]
@@ -131,6 +132,9 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	s.epoch = s.meta.epoch
 	s.token = s.epoch << 32
+	if err := s.findNewest(); err != nil {
+		return err
+	}
 	if err := s.findFlows(); err != nil {
 		return err
 	}
