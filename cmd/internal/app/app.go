@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"postrider/api"
+	"postrider/configs"
+	"postrider/dkim"
+	"postrider/mx"
+	"postrider/queue"
+	"postrider/relay/auth"
+	"postrider/relay/delivery"
+	"postrider/relay/outbound"
+	"postrider/relay/report"
+	"postrider/relay/submission"
+)
+
+// Options of an App. Config is required and must have been loaded without
+// failures.
+type Options struct {
+	Config *configs.Config
+	Logger *slog.Logger     // nil: discard
+	Now    func() time.Time // nil: time.Now
+}
+
+// App is the whole relay. Start it once, then Drain or Close it once.
+type App struct {
+	cfg *configs.Config
+	log *slog.Logger
+	now func() time.Time
+
+	metrics    *metrics
+	store      queue.Store
+	resolver   *mx.Resolver
+	keyring    *dkim.Keyring
+	pools      []*outbound.Pool
+	auth       *auth.Authenticator
+	dispatcher *delivery.Dispatcher
+	reports    *report.Maker
+	sweeper    *sweeper
+	submission *submission.Server
+	http       *api.Server
+	httpAddrs  []net.Addr
+
+	first struct {
+		name, password, key string
+		made                bool
+	}
+	serving atomic.Bool
+}
+
+var errNotServing = errors.New("the relay is starting or stopping")
+
+// New opens the store and connects all rooms; it listens on nothing yet. Close
+// or Drain must follow.
+func New(ctx context.Context, o Options) (*App, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &App{cfg: o.Config, log: o.Logger, now: o.Now, metrics: newMetrics()}
+	if err := a.build(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Start begins to deliver, then to listen; the relay is ready when it returns
+// nil.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.ensureAccount(ctx); err != nil {
+		return err
+	}
+	a.keyring.Start(ctx)
+	a.dispatcher.Start(ctx)
+	a.reports.Start(ctx)
+	a.sweeper.start(ctx)
+	if err := a.listenHTTP(); err != nil {
+		return err
+	}
+	if err := a.submission.Start(ctx); err != nil {
+		return fmt.Errorf("listen for mail: %w", err)
+	}
+	a.serving.Store(true)
+	a.log.Info("relay started", "hostname", a.cfg.Hostname, "data_dir", a.cfg.DataDir,
+		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs))
+	return nil
+}
+
+// Drain stops: not ready, no new mail, what is in the air ends until ctx does,
+// leases go back, everything is closed. Nothing accepted is lost whatever it
+// returns.
+func (a *App) Drain(ctx context.Context) error {
+	a.serving.Store(false)
+	errs := []error{
+		named("submission", a.submission.Drain(ctx)),
+		named("delivery", a.dispatcher.Drain(ctx)),
+		named("reports", a.reports.Drain(ctx)),
+		named("keys", a.keyring.Drain(ctx)),
+	}
+	a.sweeper.drain()
+	errs = append(errs, named("http", a.http.Drain(ctx)), a.Close())
+	return errors.Join(errs...)
+}
+
+func named(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("drain %s: %w", what, err)
+}
+
+// Close gives back what New opened. It is called by Drain, and instead of it
+// where Start was not called or failed.
+func (a *App) Close() error {
+	for _, p := range a.pools {
+		p.Close()
+	}
+	var errs []error
+	if a.resolver != nil {
+		errs = append(errs, a.resolver.Close())
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// FirstAccount returns the account that Start made because there was no other
+// way to send, and its key with all scopes.
+func (a *App) FirstAccount() (name, password, key string, made bool) {
+	return a.first.name, a.first.password, a.first.key, a.first.made
+}
+
+// SubmissionAddrs are the addresses mail is taken at, in the order of the
+// configuration.
+func (a *App) SubmissionAddrs() []net.Addr { return a.submission.Addrs() }
+
+// HTTPAddrs are those of the HTTP listeners.
+func (a *App) HTTPAddrs() []net.Addr { return a.httpAddrs }
+
+func (a *App) ready() error {
+	if !a.serving.Load() {
+		return errNotServing
+	}
+	return nil
+}
+
+func addrTexts(addrs []net.Addr) []string {
+	texts := make([]string, 0, len(addrs))
+	for _, addr := range addrs {
+		texts = append(texts, addr.String())
+	}
+	return texts
+}

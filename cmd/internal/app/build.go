@@ -1,0 +1,217 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"postrider/configs"
+	"postrider/dkim"
+	"postrider/mx"
+	"postrider/queue"
+	"postrider/queue/logstore"
+	"postrider/relay/bounce"
+	"postrider/relay/delivery"
+	"postrider/relay/intake"
+	"postrider/relay/outbound"
+	"postrider/relay/report"
+	"postrider/relay/throttle"
+)
+
+// build connects the rooms from the ground up.
+func (a *App) build(ctx context.Context) error {
+	routes, err := routesOf(a.cfg)
+	if err != nil {
+		return err
+	}
+	if err := a.openStore(ctx); err != nil {
+		return err
+	}
+	if err := a.buildResolver(); err != nil {
+		return err
+	}
+	if err := a.buildKeyring(); err != nil {
+		return err
+	}
+	if err := a.buildAuth(); err != nil {
+		return err
+	}
+	if err := a.buildDispatcher(routes); err != nil {
+		return err
+	}
+	door := a.newDoor(routes)
+	a.reports = a.newReports(door)
+	if err := a.buildSubmission(door); err != nil {
+		return err
+	}
+	a.http = a.newHTTP()
+	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.cfg.Hostname, now: a.now, log: a.log}
+	return nil
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	// Local programs of other users must reach the submission socket inside;
+	// the store's own files are closed to them.
+	if err := os.MkdirAll(a.cfg.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make the data directory: %w; set data_dir (POSTRIDER_DATA_DIR) to a directory this user may write", err)
+	}
+	store, err := logstore.Open(ctx, logstore.Options{
+		Dir: a.cfg.DataDir, MinFree: orNone(a.cfg.Storage.MinFree), ReserveBytes: orNone(a.cfg.Storage.Reserve),
+		Logger: a.log, Observe: a.metrics.observeCommit,
+	})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	a.store = store
+	a.metrics.watchQueue(store, a.now)
+	return nil
+}
+
+// orNone turns a configured zero into the store's "none".
+func orNone(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func (a *App) buildResolver() error {
+	d := a.cfg.Delivery
+	o := mx.Options{AllowPrivate: d.AllowPrivateDestinations, IPv6: useIPv6(d.IPv6), OwnAddrs: []netip.Addr{}, Now: a.now, Logger: a.log}
+	for _, s := range a.cfg.DNS.Servers {
+		o.Servers = append(o.Servers, s.String())
+	}
+	// Mail to one of our own addresses comes back to us only if we listen at
+	// the port it is sent to; another mail server may well live there.
+	if slices.ContainsFunc(a.cfg.Submission.Listen, func(l configs.Listener) bool { return l.Port == d.MXPort && !l.Loopback() }) {
+		o.OwnAddrs = nil
+	}
+	r, err := mx.New(o)
+	if err != nil {
+		return fmt.Errorf("DNS: %w", err)
+	}
+	a.resolver = r
+	return nil
+}
+
+// useIPv6 looks for a global address of this host where the configuration leaves
+// it open.
+func useIPv6(c configs.IPv6) bool {
+	if c != configs.IPv6Auto {
+		return c == configs.IPv6On
+	}
+	addrs, err := mx.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addrs, func(ip netip.Addr) bool {
+		return ip.Is6() && !ip.Is4In6() && !mx.ProhibitedAddr(ip)
+	})
+}
+
+func (a *App) buildKeyring() error {
+	c := a.cfg.DKIM
+	var imported []dkim.Key
+	if c.KeysDir != "" {
+		var err error
+		imported, err = dkim.ImportDir(os.DirFS(c.KeysDir), func(string) string { return c.Selector })
+		if err != nil {
+			return fmt.Errorf("DKIM keys of %s: %w", c.KeysDir, err)
+		}
+	}
+	keyring, err := dkim.NewKeyring(dkim.KeyringOptions{
+		Store: dkimStore{a.store}, Imported: imported, Autogenerate: c.Autogenerate, Allow: signs(c.Domains), Now: a.now, Logger: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("DKIM: %w", err)
+	}
+	a.keyring = keyring
+	return nil
+}
+
+// signs says which domains are signed for: all, or those that are named and
+// what is below them.
+func signs(named []string) func(domain string) bool {
+	if len(named) == 0 {
+		return nil
+	}
+	return func(domain string) bool {
+		return slices.ContainsFunc(named, func(n string) bool {
+			n = strings.ToLower(n)
+			return domain == n || strings.HasSuffix(domain, "."+n)
+		})
+	}
+}
+
+// limitedSigner signs only for the domains that signs allows.
+type limitedSigner struct {
+	signer *dkim.Signer
+	allow  func(domain string) bool
+}
+
+func (s limitedSigner) Sign(ctx context.Context, r dkim.SignRequest) (dkim.Signature, error) {
+	if s.allow != nil && !s.allow(strings.ToLower(r.FromDomain)) {
+		return dkim.Signature{}, dkim.ErrNoKey
+	}
+	return s.signer.Sign(ctx, r)
+}
+
+func (a *App) buildDispatcher(routes *mx.Routes) error {
+	classifier, err := bounce.New()
+	if err != nil {
+		return err
+	}
+	d := a.cfg.Delivery
+	a.dispatcher = delivery.New(delivery.Options{
+		Store: a.store, Router: a.resolver, Routes: routes,
+		Sender: a.newPool(d.AllowPrivateDestinations), PrivateSender: a.newPool(true),
+		Classifier: classifier, Limits: throttle.New(throttle.Options{Connections: d.ConnectionsPerSite}),
+		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
+		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.cfg.Hostname, Schedule: queue.Schedule(d.Retry),
+		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort),
+		MessagesPerConnection: d.MessagesPerConnection,
+		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
+		Now:                   a.now, Logger: a.log,
+	})
+	return nil
+}
+
+func (a *App) newPool(allowPrivate bool) *outbound.Pool {
+	t := a.cfg.Delivery.Timeouts
+	p := outbound.New(outbound.Options{
+		Timeouts: outbound.Timeouts{
+			Connect: t.Connect, Greeting: t.Greeting, Ehlo: t.Command, Mail: t.Command, Rcpt: t.Command, Data: t.Data, Dot: t.FinalDot,
+		},
+		TLSMemory: outbound.CacheTLSMemory(a.store), Control: mx.DialControl(allowPrivate),
+		Observe: a.metrics.observeStage, Now: a.now, Logger: a.log,
+	})
+	a.pools = append(a.pools, p)
+	return p
+}
+
+func (a *App) newDoor(routes *mx.Routes) *intake.Door {
+	s := a.cfg.Submission
+	return intake.New(intake.Options{
+		Store: a.store, Policies: a.auth, Lane: laneOf(routes), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
+		Lifetime: a.cfg.Delivery.Lifetime, MaxSize: s.MaxMessageSize, MaxHops: s.HopLimit, SurgeFactor: s.Rate.HoldFactor,
+		Now: a.now, Logger: a.log, Accepted: a.metrics.observeAccepted,
+	})
+}
+
+func (a *App) newReports(door queue.Submitter) *report.Maker {
+	return report.New(report.Options{
+		Store: a.store, Submitter: door, Hostname: a.cfg.Hostname, From: addressOf(a.cfg.DSN.From),
+		Mode: report.Mode(a.cfg.DSN.Mode), Admin: addressOf(a.cfg.DSN.Admin), Full: a.cfg.DSN.Full,
+		Holder: a.cfg.Hostname, Now: a.now, Logger: a.log,
+	})
+}
+
+// addressOf reads an address that configs has checked; empty is the null one.
+func addressOf(s string) queue.Address {
+	a, err := queue.ParseAddress(s)
+	if err != nil {
+		return queue.Address{}
+	}
+	return a
+}

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postrider/dkim"
+	"postrider/queue"
+)
+
+// dkimStore keeps DKIM keys in the registry, one record a domain, so that all
+// nodes sign with the same ones.
+type dkimStore struct {
+	registry queue.Registry
+}
+
+var _ dkim.KeyStore = dkimStore{}
+
+func (s dkimStore) Keys(ctx context.Context, domain string) ([]dkim.Key, error) {
+	r, err := s.registry.GetRecord(ctx, queue.RecordDKIMKey, domain)
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read DKIM keys of %s: %w", domain, err)
+	}
+	return dkim.DecodeKeys(r.Value)
+}
+
+func (s dkimStore) Create(ctx context.Context, domain string, keys []dkim.Key) ([]dkim.Key, error) {
+	value, err := dkim.EncodeKeys(keys)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.registry.PutRecord(ctx, queue.Record{Kind: queue.RecordDKIMKey, Name: domain, Value: value})
+	if errors.Is(err, queue.ErrVersion) {
+		return s.Keys(ctx, domain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep DKIM keys of %s: %w", domain, err)
+	}
+	return keys, nil
+}
+
+func (s dkimStore) List(ctx context.Context) ([]dkim.Key, error) {
+	const page = 100
+	var all []dkim.Key
+	after := ""
+	for {
+		records, err := s.registry.ListRecords(ctx, queue.RecordDKIMKey, "", after, page)
+		if err != nil {
+			return nil, fmt.Errorf("list DKIM keys: %w", err)
+		}
+		for _, r := range records {
+			keys, err := dkim.DecodeKeys(r.Value)
+			if err != nil {
+				return nil, fmt.Errorf("DKIM keys of %s: %w", r.Name, err)
+			}
+			all, after = append(all, keys...), r.Name
+		}
+		if len(records) < page {
+			return all, nil
+		}
+	}
+}

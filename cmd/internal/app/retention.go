@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"postrider/configs"
+	"postrider/queue"
+)
+
+// sweeper forgets what retention allows, on one node at a time.
+type sweeper struct {
+	store  queue.Store
+	keep   configs.Retention
+	holder string
+	now    func() time.Time
+	log    *slog.Logger
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+const (
+	sweepEvery = time.Minute
+	sweepBatch = 500
+	sweepClaim = "retention"
+	sweepTTL   = 2 * sweepEvery
+)
+
+func (s *sweeper) start(ctx context.Context) {
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.done = make(chan struct{})
+	go s.run(ctx)
+}
+
+func (s *sweeper) drain() {
+	s.stop()
+	<-s.done
+}
+
+func (s *sweeper) run(ctx context.Context) {
+	defer close(s.done)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		more, err := s.sweep(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrClaimed) {
+			s.log.Warn("retention failed; it is tried again", "error", err)
+		}
+		if more && ctx.Err() == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *sweeper) sweep(ctx context.Context) (more bool, err error) {
+	now := s.now()
+	if _, err := s.store.Claim(ctx, sweepClaim, s.holder, now, sweepTTL); err != nil {
+		return false, err
+	}
+	before := func(keep time.Duration) time.Time {
+		if keep <= 0 {
+			return time.Time{}
+		}
+		return now.Add(-keep)
+	}
+	swept, err := s.store.Sweep(ctx, queue.Retention{
+		Now: now, Sent: before(s.keep.Sent), Bounced: before(s.keep.Bounced), Content: before(s.keep.Content), Max: sweepBatch,
+	})
+	if err != nil {
+		return false, err
+	}
+	if swept.Entries+swept.Contents+swept.Orphans > 0 {
+		s.log.Debug("retention", "entries", swept.Entries, "contents", swept.Contents, "orphans", swept.Orphans, "bytes", swept.Bytes)
+	}
+	return swept.More, nil
+}

@@ -1,0 +1,135 @@
+// Command postrider is an outbound SMTP relay with a delivery queue: the server,
+// the sendmail(8) that local programs call, and the tools of its operator, in
+// one binary.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"postrider/cmd/internal/sendmail"
+	"postrider/configs"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// shell is what a subcommand may touch of the world.
+type shell struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+	program        string // how we were called, for commands we print
+}
+
+func (sh *shell) getenv(name string) string {
+	for _, kv := range sh.environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// commandLine is the tree of subcommands; its tags are the one source of their
+// documentation.
+type commandLine struct {
+	Serve    serveCmd    `cmd:"" help:"Run the relay."`
+	Check    checkCmd    `cmd:"" help:"Load the configuration, report every problem, start nothing."`
+	Sendmail sendmailCmd `cmd:"" passthrough:"" help:"Submit a message from standard input, as sendmail(8) does (also when called by that name)."`
+	Queue    queueCmd    `cmd:"" help:"Look at the queue and change it."`
+	Account  accountCmd  `cmd:"" help:"Administer the accounts that may send."`
+	Domain   domainCmd   `cmd:"" help:"Sending domains: the records to publish."`
+	Health   healthCmd   `cmd:"" help:"Exit 0 while the relay takes mail in: a probe for containers."`
+	Version  versionCmd  `cmd:"" help:"Print what was built."`
+
+	Reference referenceCmd `cmd:"" hidden:"" help:"Print the reference of configuration and commands as Markdown."`
+}
+
+// exitStatus ends the program with a status of its own; its text, if any, was
+// printed already.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	sh := &shell{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ(), program: args[0]}
+	switch filepath.Base(args[0]) {
+	case "sendmail", "mailq", "newaliases":
+		return runSendmail(context.Background(), sh, args)
+	}
+	if len(args) > 1 && args[1] == "sendmail" {
+		// Its flags are sendmail's own, not ours.
+		return runSendmail(context.Background(), sh, args[1:])
+	}
+	return runCommand(args[1:], sh)
+}
+
+func runCommand(args []string, sh *shell) (status int) {
+	var cli commandLine
+	cli.Serve.init()
+	cli.Check.init()
+	exited := false
+	parser, err := kong.New(&cli,
+		kong.Name("postrider"),
+		kong.Description("An outbound SMTP relay with a delivery queue. Without any configuration, `postrider serve` runs on an embedded store in ./postrider-data."),
+		kong.UsageOnError(), kong.Writers(sh.stdout, sh.stderr),
+		kong.Exit(func(code int) { exited, status = true, code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(sh.stderr, "postrider:", err)
+		return 70
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	ctx, err := parser.Parse(args)
+	if exited {
+		return status
+	}
+	if err != nil {
+		fmt.Fprintf(sh.stderr, "postrider: %v\nRun `postrider --help` for the commands, or `postrider COMMAND --help` for the flags of one.\n", err)
+		return 64
+	}
+	return statusOf(sh.stderr, ctx.Run(sh))
+}
+
+func statusOf(stderr io.Writer, err error) int {
+	var status exitStatus
+	var invalid *configs.InvalidError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &invalid):
+		return invalid.ExitCode()
+	}
+	fmt.Fprintln(stderr, "postrider:", err)
+	return 1
+}
+
+type sendmailCmd struct {
+	Args []string `arg:"" optional:"" help:"Flags and recipients, as sendmail(8) takes them."`
+}
+
+// Run is never reached: run sees to sendmail before flags are parsed.
+func (sendmailCmd) Run(sh *shell) error {
+	return exitStatus(runSendmail(context.Background(), sh, []string{"sendmail"}))
+}
+
+func runSendmail(ctx context.Context, sh *shell, args []string) int {
+	return sendmail.Run(ctx, sendmail.Invocation{
+		Args: args, Stdin: sh.stdin, Stdout: sh.stdout, Stderr: sh.stderr, Environ: sh.environ,
+		Queue: mailq(sh), Version: version(),
+	})
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	v1 "postrider/api/v1"
+)
+
+type queueCmd struct {
+	Status  queueStatusCmd  `cmd:"" help:"How many recipients are in each state, and since when."`
+	List    queueListCmd    `cmd:"" help:"List messages, newest first."`
+	Show    queueShowCmd    `cmd:"" help:"Show one message with its recipients and their history."`
+	Hold    queueHoldCmd    `cmd:"" help:"Keep recipients back until they are released."`
+	Release queueReleaseCmd `cmd:"" help:"Let held recipients go on, now."`
+	Retry   queueRetryCmd   `cmd:"" help:"Try waiting recipients now."`
+	Cancel  queueCancelCmd  `cmd:"" help:"Withdraw recipients that were not delivered yet; nobody is told."`
+}
+
+// filterFlags select recipients; all that are given must match.
+type filterFlags struct {
+	ID        []string  `placeholder:"ID" help:"Message or recipient id (msg_…, rcp_…); may be repeated."`
+	Account   string    `help:"Account that sent it."`
+	State     []string  `help:"State: queued, active, deferred, held, scheduled, delivered, relayed, bounced, expired, cancelled, suppressed."`
+	Domain    string    `help:"Recipient's domain."`
+	Recipient string    `placeholder:"ADDRESS" help:"Recipient's address."`
+	Sender    string    `placeholder:"ADDRESS" help:"Envelope sender, or @domain."`
+	Class     string    `help:"Reason class, such as rcpt.full or block.ip."`
+	Since     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Accepted at or after, such as 2026-01-31T15:04:05Z."`
+	Until     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Accepted before."`
+}
+
+func (f *filterFlags) filter() v1.Filter {
+	v := v1.Filter{
+		IDs: f.ID, Account: f.Account, States: f.State, Domain: f.Domain,
+		Recipient: f.Recipient, Sender: f.Sender, Class: f.Class,
+	}
+	if !f.Since.IsZero() {
+		v.Since = &f.Since
+	}
+	if !f.Until.IsZero() {
+		v.Until = &f.Until
+	}
+	return v
+}
+
+type queueStatusCmd struct{ adminFlags }
+
+// Run prints the counts.
+func (c *queueStatusCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	q, err := cl.Queue(context.Background())
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, q)
+	}
+	w := tabwriter.NewWriter(sh.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STATE\tRECIPIENTS\tOLDEST")
+	for _, state := range []string{"queued", "active", "deferred", "held", "scheduled", "delivered", "relayed", "bounced", "expired", "cancelled", "suppressed"} {
+		n := q.States[state]
+		oldest := ""
+		if n.Oldest != nil {
+			oldest = n.Oldest.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\n", state, n.Recipients, oldest)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if !q.Accepting {
+		fmt.Fprintln(sh.stdout, "Mail is not taken in:", q.Reason)
+	}
+	return nil
+}
+
+type queueListCmd struct {
+	adminFlags
+	filterFlags
+	Limit int `default:"50" help:"How many messages at the most; 0 for all."`
+}
+
+// Run prints a line per recipient.
+func (c *queueListCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	all := v1.MessageList{Data: []v1.Message{}}
+	for {
+		want := 200
+		if c.Limit > 0 {
+			want = min(want, c.Limit-len(all.Data))
+		}
+		page, err := cl.Messages(context.Background(), c.filter(), all.NextCursor, want)
+		if err != nil {
+			return explain(err)
+		}
+		all.Data, all.NextCursor = append(all.Data, page.Data...), page.NextCursor
+		if page.NextCursor == "" || c.Limit > 0 && len(all.Data) >= c.Limit {
+			break
+		}
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, all)
+	}
+	printMessages(sh.stdout, all)
+	return nil
+}
+
+func printMessages(out io.Writer, list v1.MessageList) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tACCEPTED\tSTATE\tRECIPIENT\tTRIES\tNEXT TRY\tREASON")
+	for _, m := range list.Data {
+		for _, r := range m.Recipients {
+			next := ""
+			if r.NextTry != nil {
+				next = r.NextTry.Local().Format(time.DateTime)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.ID, m.AcceptedAt.Local().Format(time.DateTime), r.State, r.Address, r.Attempts, next, r.Class)
+		}
+	}
+	w.Flush()
+	if list.NextCursor != "" {
+		fmt.Fprintln(out, "There are more: --limit 0 lists them all.")
+	}
+}
+
+type queueShowCmd struct {
+	adminFlags
+	ID string `arg:"" help:"Message id (msg_…)."`
+}
+
+// Run prints all that is known of a message.
+func (c *queueShowCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	m, err := cl.Message(context.Background(), c.ID)
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, m)
+	}
+	printMessage(sh.stdout, m)
+	return nil
+}
+
+func printMessage(out io.Writer, m v1.Message) {
+	fmt.Fprintf(out, "%s  %d octets, from %s, account %s\n", m.ID, m.Size, orNull(m.From), m.Account)
+	fmt.Fprintf(out, "  Subject:  %s\n  Accepted: %s by %s\n  Expires:  %s\n", m.Subject, when(m.AcceptedAt), m.Source, when(m.ExpiresAt))
+	addresses := map[string]string{}
+	for _, r := range m.Recipients {
+		addresses[r.ID] = r.Address
+		fmt.Fprintf(out, "\n%s  %s  (%s)\n", r.Address, strings.ToUpper(r.State), r.ID)
+		if r.NextTry != nil {
+			fmt.Fprintf(out, "  Next try: %s\n", when(*r.NextTry))
+		}
+		if r.InDoubt {
+			fmt.Fprintln(out, "  In doubt: a copy may have arrived already; the next one is possibly the second.")
+		}
+		if r.Advice != "" {
+			fmt.Fprintf(out, "  Why:      %s (%s)\n", r.Advice, r.Class)
+		}
+	}
+	fmt.Fprintln(out, "\nHistory")
+	for _, e := range m.Events {
+		printEvent(out, e, addresses)
+	}
+}
+
+func printEvent(out io.Writer, e v1.Event, addresses map[string]string) {
+	line := fmt.Sprintf("  %s  %-10s %s", when(e.At), e.Kind, addresses[e.Recipient])
+	if e.InDoubt {
+		line += "  [in_doubt]"
+	}
+	if a := e.Attempt; a != nil {
+		line += fmt.Sprintf("  %s at %s", a.Stage, orNull(a.Host))
+		if a.Code != 0 {
+			line += fmt.Sprintf(": %d %s %s", a.Code, a.Enhanced, strings.ReplaceAll(a.Reply, "\n", " "))
+		} else if a.Error != "" {
+			line += ": " + a.Error
+		}
+	}
+	if e.Reason != "" {
+		line += "  (" + e.Reason + ")"
+	}
+	fmt.Fprintln(out, strings.TrimRight(line, " "))
+}
+
+func orNull(s string) string {
+	if s == "" {
+		return "<>"
+	}
+	return s
+}
+
+func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+type queueHoldCmd struct{ actFlags }
+
+// Run holds.
+func (c *queueHoldCmd) Run(sh *shell) error { return c.act(sh, "hold") }
+
+type queueReleaseCmd struct{ actFlags }
+
+// Run releases.
+func (c *queueReleaseCmd) Run(sh *shell) error { return c.act(sh, "release") }
+
+type queueRetryCmd struct{ actFlags }
+
+// Run makes due.
+func (c *queueRetryCmd) Run(sh *shell) error { return c.act(sh, "retry") }
+
+type queueCancelCmd struct{ actFlags }
+
+// Run withdraws.
+func (c *queueCancelCmd) Run(sh *shell) error { return c.act(sh, "cancel") }
+
+// actFlags say what a change concerns.
+type actFlags struct {
+	adminFlags
+	filterFlags
+	IDs    []string `arg:"" optional:"" name:"id" help:"Message or recipient ids."`
+	All    bool     `help:"Mean the whole queue, if no filter is given."`
+	DryRun bool     `help:"Count only; change nothing."`
+	Reason string   `help:"Why, for the history."`
+}
+
+func (c *actFlags) act(sh *shell, action string) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	f := c.filter()
+	f.IDs = append(f.IDs, c.IDs...)
+	done, err := cl.Act(context.Background(), v1.Action{Action: action, Filter: f, All: c.All, DryRun: c.DryRun, Reason: c.Reason})
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, done)
+	}
+	if done.DryRun {
+		fmt.Fprintf(sh.stdout, "%d recipients match; nothing was changed.\n", done.Matched)
+		return nil
+	}
+	fmt.Fprintf(sh.stdout, "%d of %d matching recipients changed.\n", done.Changed, done.Matched)
+	if done.Pending > 0 {
+		fmt.Fprintf(sh.stdout, "%d are being attempted just now: it is done when that ends without success.\n", done.Pending)
+	}
+	return nil
+}
+
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"postrider/cmd/internal/app"
+	"postrider/cmd/internal/demo"
+	"postrider/configs"
+)
+
+type serveCmd struct {
+	configFlags
+	Demo bool `help:"Run with a small simulated internet behind it, in a data directory that is thrown away."`
+}
+
+// drainTime is how long a stop may take in all; container runtimes kill after
+// ten seconds.
+const drainTime = 9 * time.Second
+
+// exitTempFail is EX_TEMPFAIL: what failed may work the next time.
+const exitTempFail = 75
+
+// Run serves until SIGTERM or SIGINT, then drains; a second signal ends it at
+// once.
+func (c *serveCmd) Run(sh *shell) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	var world *demo.Demo
+	var dir string
+	if c.Demo {
+		var err error
+		if world, dir, err = c.startDemo(); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		defer world.Close()
+	}
+	cfg, problems := configs.Load(loadOptions(sh, c.Config, c.settings(world, dir)))
+	log := app.NewLogger(cfg.Log, sh.stdout)
+	for _, p := range problems.Warnings() {
+		log.Warn("configuration", "key", p.Key, "source", p.Source, "problem", p.What, "fix", p.Fix)
+	}
+	if err := problems.Err(); err != nil {
+		for _, p := range problems.Failures() {
+			fmt.Fprintln(sh.stderr, p)
+		}
+		return err
+	}
+	return c.serve(sh, cfg, world, log, signals)
+}
+
+// serve runs until a signal. Readiness ends first, then listening, then what is
+// in the air.
+func (c *serveCmd) serve(sh *shell, cfg *configs.Config, world *demo.Demo, log *slog.Logger, signals <-chan os.Signal) error {
+	ctx := context.Background()
+	a, err := app.New(ctx, app.Options{Config: cfg, Logger: log})
+	if err != nil {
+		return startFailure(sh, err)
+	}
+	if err := a.Start(ctx); err != nil {
+		return startFailure(sh, errors.Join(err, a.Close()))
+	}
+	c.greet(sh, a, cfg, world)
+	got := <-signals
+	log.Info("stopping", "signal", got.String())
+	go func() {
+		got := <-signals
+		log.Warn("stopped at once; nothing accepted is lost", "signal", got.String())
+		os.Exit(128 + signalNumber(got))
+	}()
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	if err := a.Drain(ctx); err != nil {
+		// Everything accepted is durable: running out of time loses nothing.
+		log.Warn("stopped before everything in the air had ended", "error", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func startFailure(sh *shell, err error) error {
+	fmt.Fprintln(sh.stderr, "postrider:", err)
+	return exitStatus(exitTempFail)
+}
+
+func signalNumber(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return int(n)
+	}
+	return 0
+}
+
+// greet prints what a person needs to send a first message. The password of a
+// new account is shown here and never again.
+func (c *serveCmd) greet(sh *shell, a *app.App, cfg *configs.Config, world *demo.Demo) {
+	name, password, key, made := a.FirstAccount()
+	if made {
+		fmt.Fprintf(sh.stderr, "\nA first account was made. Its password and key are not shown again.\n  account:  %s\n  password: %s\n  API key:  %s\n\n", name, password, key)
+	}
+	if world != nil {
+		tour := demo.Tour{
+			Submission: first(a.SubmissionAddrs()), HTTP: first(a.HTTPAddrs()), Account: name, Password: password,
+			DataDir: cfg.DataDir, Program: sh.program,
+		}
+		if err := world.Tour(sh.stderr, tour); err != nil {
+			fmt.Fprintln(sh.stderr, "postrider: the tour could not be printed:", err)
+		}
+	}
+}
+
+func first(addrs []net.Addr) string {
+	if len(addrs) == 0 {
+		return ""
+	}
+	return addrs[0].String()
+}
+
+// startDemo starts the simulated internet and makes the directory that goes
+// with it.
+func (c *serveCmd) startDemo() (*demo.Demo, string, error) {
+	dir, err := os.MkdirTemp("", "postrider-demo-")
+	if err != nil {
+		return nil, "", fmt.Errorf("make a data directory for the demo: %w", err)
+	}
+	// sendmail run by other users must reach the socket inside.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, "", errors.Join(err, os.RemoveAll(dir))
+	}
+	world, err := demo.Start(context.Background(), demo.Options{InboxDir: demo.InboxDir(dir)})
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("start the simulated internet: %w", err), os.RemoveAll(dir))
+	}
+	return world, dir, nil
+}
+
+// settings are the flags, over which a demo lays its own world; the data
+// directory and the look of the log may still be chosen.
+func (c *serveCmd) settings(world *demo.Demo, dir string) map[string]string {
+	set := c.flags()
+	if world == nil {
+		return set
+	}
+	for key, value := range map[string]string{"data_dir": dir, "log.format": "text"} {
+		if _, chosen := set[key]; !chosen {
+			set[key] = value
+		}
+	}
+	maps.Copy(set, world.Settings())
+	return set
+}
