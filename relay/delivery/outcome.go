@@ -59,20 +59,13 @@ func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbou
 		}
 		return s, 0
 	}
-	reply := a.Reply
-	if res.Outcome == outbound.Permanent && reply.Code == 0 {
-		reply.Code, reply.Text = 550, a.Error // we refused on the peer's behalf
-	}
-	return d.judge(r, rc, &a, &reply)
+	return d.judge(r, rc, &a)
 }
 
-// judge settles a failed attempt as the classifier says. reply is what it sees
-// as the answer.
-func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt, reply *queue.Reply) (s queue.Settlement, rest time.Duration) {
-	seen := *a
-	seen.Reply = *reply
+// judge settles a failed attempt as the classifier says.
+func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt) (s queue.Settlement, rest time.Duration) {
 	m := &r.lease.Message
-	v := d.o.Classifier.Classify(&seen, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt)})
+	v := d.o.Classifier.Classify(a, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt)})
 	if v.Final && !a.InDoubt {
 		return queue.Settlement{Recipient: rc.ID, Outcome: queue.StateBounced, Attempt: a, Class: v.Class}, 0
 	}

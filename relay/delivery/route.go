@@ -95,7 +95,7 @@ func (d *Dispatcher) noRoute(ctx context.Context, r *run, err error) {
 	for i, rc := range r.open {
 		a := a
 		a.Number = rc.Attempts + 1
-		ss[i], _ = d.judge(r, rc, &a, &a.Reply)
+		ss[i], _ = d.judge(r, rc, &a)
 		if missing && a.Number == 1 && ss[i].Outcome == queue.StateBounced {
 			again := r.start.Add(recheckMin + time.Duration(d.o.Rand()*float64(recheckMin)))
 			ss[i] = d.deferral(r, rc, &a, ss[i].Class, again)
