@@ -101,7 +101,7 @@ func Launch(t testing.TB, dir string, env Env, prefix ...string) *Relay {
 	t.Cleanup(func() {
 		r.Kill()
 		if t.Failed() {
-			t.Logf("standard error of %s:\n%s\nits log ends:\n%s", dir, r.Err.Text(), tail(r.Out, 60))
+			t.Logf("standard error of %s:\n%s\nits log, without what went well:\n%s", dir, r.Err.Text(), excerpt(r.Out))
 		}
 	})
 	return r
@@ -117,10 +117,14 @@ func environ(env Env) []string {
 	return list
 }
 
-func tail(l *Log, n int) string {
-	lines := l.Lines()
+// excerptLines is how much of a log is shown of a failed test.
+const excerptLines = 25
+
+// excerpt is the end of a log without the lines that every message makes.
+func excerpt(l *Log) string {
+	lines := l.All(func(line Line) bool { return !line.Is("message accepted") && !line.Is("delivered") })
 	text := ""
-	for _, line := range lines[max(0, len(lines)-n):] {
+	for _, line := range lines[max(0, len(lines)-excerptLines):] {
 		text += line.Text + "\n"
 	}
 	return text
