@@ -36,7 +36,7 @@ func messageOf(e queue.Entry) v1.Message {
 func recipientOf(m queue.Message, r queue.Recipient) v1.Recipient {
 	v := v1.Recipient{
 		ID: r.ID.String(), Address: r.Address.String(), State: r.State.String(), Lane: string(r.Lane), Attempts: r.Attempts,
-		InDoubt: r.InDoubt, Class: string(r.Class), Last: attemptOf(r.Last), Updated: r.UpdatedAt.UTC(),
+		InDoubt: r.InDoubt, Last: attemptOf(r.Last), Updated: r.UpdatedAt.UTC(),
 	}
 	if r.Pending != queue.ActionNone {
 		v.Pending = r.Pending.String()
@@ -45,7 +45,9 @@ func recipientOf(m queue.Message, r queue.Recipient) v1.Recipient {
 	if waits {
 		v.NextTry = timeOf(r.Due)
 	}
-	if r.Class != queue.ClassNone {
+	arrived := r.State == queue.StateDelivered || r.State == queue.StateRelayed
+	if r.Class != queue.ClassNone && !arrived {
+		v.Class = string(r.Class)
 		f := queue.AdviceFacts{Recipient: r.Address, FromDomain: m.Header.From.Domain}
 		if r.Last != nil {
 			f.Host, f.Detail = r.Last.Host, said(r.Last)

@@ -38,7 +38,7 @@ func writeCommands(w io.Writer) error {
 }
 
 func writeCommand(w io.Writer, n *kong.Node) {
-	fmt.Fprintf(w, "\n### `postrider %s`\n\n%s\n", n.Path()[len("postrider "):], n.Help)
+	fmt.Fprintf(w, "\n### `%s`\n\n%s\n", n.FullPath(), n.Help)
 	var rows []string
 	for _, p := range n.Positional {
 		rows = append(rows, fmt.Sprintf("| `%s` | %s |", p.Summary(), p.Help))

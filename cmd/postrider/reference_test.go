@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write configs/docs/reference.md anew")
+
+const referenceFile = "../../configs/docs/reference.md"
+
+func TestReferenceIsUpToDate(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := writeReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(referenceFile, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(referenceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, b.Bytes()) {
+		t.Fatal("configs/docs/reference.md is out of date: run go test ./cmd/postrider -update")
+	}
+	for _, want := range []string{"POSTRIDER_SUBMISSION_LISTEN", "postrider queue list", "--dry-run", "postrider domain records"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the reference lacks %q", want)
+		}
+	}
+}
+
+func TestExitStatuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args   []string
+		status int
+		out    string
+	}{
+		{[]string{"postrider", "version"}, 0, "postrider "},
+		{[]string{"postrider", "--help"}, 0, "serve"},
+		{[]string{"postrider", "no-such-thing"}, 64, "no-such-thing"},
+		{[]string{"postrider", "check", "--no-such-flag"}, 64, "no-such-flag"},
+		{[]string{"postrider", "check", "--submission-listen=nonsense"}, 78, "submission.listen"},
+		{[]string{"postrider", "queue", "list", "--socket", "/nonexistent/admin.sock"}, 1, "Is the relay running?"},
+	} {
+		var out, errs bytes.Buffer
+		status := run(c.args, strings.NewReader(""), &out, &errs)
+		if status != c.status || !strings.Contains(out.String()+errs.String(), c.out) {
+			t.Errorf("%v: exit %d, want %d with %q\n%s%s", c.args, status, c.status, c.out, &out, &errs)
+		}
+	}
+}
