@@ -84,10 +84,12 @@ var serviceLink = regexp.MustCompile(`^POSTRIDER_(\w+_)?(SERVICE_HOST|SERVICE_PO
 // foreign reports whether a variable is none of ours to judge: those of the
 // commands and the tests, and what Kubernetes sets by itself.
 func foreign(name, value string) bool {
-	switch strings.TrimSuffix(name, fileSuffix) {
-	case "POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_FULL",
-		"POSTRIDER_SUBMIT", "POSTRIDER_SUBMIT_USER", "POSTRIDER_SUBMIT_PASSWORD", // of postrider sendmail
-		"POSTRIDER_DEFAULT_FROM", "POSTRIDER_ROOT_ADDRESS":
+	switch name {
+	case "POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_FULL":
+		return true
+	}
+	switch strings.TrimSuffix(name, fileSuffix) { // of postrider sendmail
+	case "POSTRIDER_SUBMIT", "POSTRIDER_SUBMIT_USER", "POSTRIDER_SUBMIT_PASSWORD", "POSTRIDER_DEFAULT_FROM", "POSTRIDER_ROOT_ADDRESS":
 		return true
 	}
 	return strings.HasPrefix(name, "POSTRIDER_TEST_") || serviceLink.MatchString(name) ||
