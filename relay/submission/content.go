@@ -72,7 +72,7 @@ func (m *meter) verdict() error {
 	switch {
 	case m.size > m.limit:
 		return tooLarge(uint64(m.size), m.limit)
-	case m.longest > maxBodyLine:
+	case m.longest > maxBodyLine+1: // with its CR
 		return &queue.Refusal{Code: 554, Enhanced: queue.Enhanced{5, 6, 0},
 			Problem: fmt.Sprintf("A line of the message is longer than %d octets.", maxBodyLine),
 			Fix:     "Encode the body as base64 or quoted-printable."}

@@ -236,6 +236,13 @@ func (c *client) do(cmd, prefix string) string {
 	return got
 }
 
+// raw is do without a line end added.
+func (c *client) raw(octets, prefix string) {
+	c.t.Helper()
+	c.send(octets)
+	c.expect(prefix)
+}
+
 // ended wants the connection to be closed, and nothing more to be said.
 func (c *client) ended() {
 	c.t.Helper()
