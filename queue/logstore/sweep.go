@@ -28,6 +28,10 @@ func (s *Store) Sweep(ctx context.Context, r queue.Retention) (queue.Swept, erro
 	defer s.leave()
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
+	// What was written without waiting is in the index after this.
+	if err := s.append(ctx, &commitlog.Batch{Critical: true}); err != nil {
+		return queue.Swept{}, fmt.Errorf("sweep: %w", err)
+	}
 	w := sweep{s: s, r: r, left: r.Max}
 	if w.left <= 0 {
 		w.left = defaultSweep
