@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	v1 "postrider/api/v1"
@@ -55,7 +56,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) requireKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || !s.o.AdminKey(key) {
+		remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+		if !ok || !s.o.Admin(r.Context(), key, remote.Addr()) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="postrider"`)
 			problem(w, http.StatusUnauthorized, "unauthorized", "Give the admin key as Authorization: Bearer KEY.")
 			return

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -47,7 +48,9 @@ type Options struct {
 	Domains  Domains
 	Metrics  http.Handler       // nil: no /metrics
 	Ready    func() error       // nil: the store's condition alone decides
-	AdminKey func(string) bool  // compares in constant time; nil: no administration over TCP
+	// Admin says whether a key may administer, without telling by its timing;
+	// nil: no administration over TCP.
+	Admin func(ctx context.Context, key string, remote netip.Addr) bool
 	Now      func() time.Time   // nil: time.Now
 	Logger   *slog.Logger       // nil: discard
 	Live     func() (err error) // nil: always alive
@@ -119,7 +122,7 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) publicRoutes() http.Handler {
 	r := chi.NewRouter()
 	s.probes(r)
-	if s.o.AdminKey != nil {
+	if s.o.Admin != nil {
 		r.Group(func(r chi.Router) {
 			r.Use(s.requireKey)
 			s.administration(r)

@@ -187,8 +187,26 @@ func TestMetricsAndProbesAreServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != http.StatusNotFound {
+	if res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("administration without a key: %s", res.Status)
+	}
+}
+
+func TestAdministrationOverTheNetworkNeedsAKey(t *testing.T) {
+	t.Parallel()
+	a, _, _ := start(t, smtpsim.Options{}, map[string]string{"submission.trusted_networks": "", "api.admin_key": "a-key-that-was-configured"})
+	_, password, key, made := a.FirstAccount()
+	if !made {
+		t.Fatal("no first account was made")
+	}
+	for k, want := range map[string]bool{key: true, "a-key-that-was-configured": true, password: false, "prk_wrong": false, "": false} {
+		cl, err := client.New("http://"+a.HTTPAddrs()[0].String(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cl.Queue(t.Context()); (err == nil) != want {
+			t.Errorf("key %.6s…: %v", k, err)
+		}
 	}
 }
 

@@ -1,16 +1,19 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
 	"postrider/api"
 	"postrider/configs"
+	"postrider/relay/auth"
 	"postrider/relay/intake"
 	"postrider/relay/submission"
 )
@@ -57,14 +60,19 @@ func (a *App) tlsConfig() (*tls.Config, error) {
 }
 
 func (a *App) newHTTP() *api.Server {
-	o := api.Options{
+	return api.New(api.Options{
 		Store: a.store, Accounts: accounts{a.auth}, Domains: domains{a.keyring}, Metrics: a.metrics.handler(),
-		Ready: a.ready, Now: a.now, Logger: a.log,
+		Ready: a.ready, Admin: a.mayAdminister, Now: a.now, Logger: a.log,
+	})
+}
+
+// mayAdminister admits the configured key and keys with the admin scope.
+func (a *App) mayAdminister(ctx context.Context, key string, remote netip.Addr) bool {
+	if k := a.cfg.API.AdminKey; !k.IsZero() && k.Equal(key) {
+		return true
 	}
-	if key := a.cfg.API.AdminKey; !key.IsZero() {
-		o.AdminKey = key.Equal
-	}
-	return api.New(o)
+	id, err := a.auth.Verify(ctx, auth.Attempt{Password: key, Remote: remote, Protocol: "http", Scope: auth.ScopeAdmin})
+	return err == nil && id.May(auth.ScopeAdmin)
 }
 
 func (a *App) listenHTTP() error {
@@ -75,10 +83,17 @@ func (a *App) listenHTTP() error {
 		}
 		a.http.ServeAdmin(l)
 	}
+	certs, err := a.tlsConfig()
+	if err != nil {
+		return err
+	}
 	for _, l := range a.cfg.HTTP.Listen {
 		ln, err := net.Listen("tcp", l.Address())
 		if err != nil {
 			return fmt.Errorf("listen for HTTP: %w; set http.listen (POSTRIDER_HTTP_LISTEN) to a free address, or to off", err)
+		}
+		if l.Mode == configs.ListenTLS {
+			ln = tls.NewListener(ln, certs)
 		}
 		a.httpAddrs = append(a.httpAddrs, ln.Addr())
 		a.http.ServePublic(ln)
