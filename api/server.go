@@ -46,14 +46,14 @@ type Options struct {
 	Store    Store
 	Accounts Accounts
 	Domains  Domains
-	Metrics  http.Handler       // nil: no /metrics
-	Ready    func() error       // nil: the store's condition alone decides
+	Metrics  http.Handler // nil: no /metrics
+	Ready    func() error // nil: the store's condition alone decides
 	// Admin says whether a key may administer, without telling by its timing;
 	// nil: no administration over TCP.
-	Admin func(ctx context.Context, key string, remote netip.Addr) bool
-	Now      func() time.Time   // nil: time.Now
-	Logger   *slog.Logger       // nil: discard
-	Live     func() (err error) // nil: always alive
+	Admin  func(ctx context.Context, key string, remote netip.Addr) bool
+	Now    func() time.Time   // nil: time.Now
+	Logger *slog.Logger       // nil: discard
+	Live   func() (err error) // nil: always alive
 }
 
 // Server serves HTTP on any number of listeners. Serve, then Drain once.

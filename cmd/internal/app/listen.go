@@ -92,7 +92,10 @@ func (a *App) listenHTTP() error {
 		if err != nil {
 			return fmt.Errorf("listen for HTTP: %w; set http.listen (POSTRIDER_HTTP_LISTEN) to a free address, or to off", err)
 		}
-		if l.Mode == configs.ListenTLS {
+		if l.Mode != configs.ListenPlain {
+			if certs == nil {
+				return errors.Join(errors.New("listen for HTTP: "+l.String()+" needs TLS: set tls.cert and tls.key"), ln.Close())
+			}
 			ln = tls.NewListener(ln, certs)
 		}
 		a.httpAddrs = append(a.httpAddrs, ln.Addr())
