@@ -127,8 +127,7 @@ func BenchmarkLease(b *testing.B) {
 				b.Fatal(err)
 			}
 			var took []time.Duration
-			b.ResetTimer()
-			for range b.N {
+			for b.Loop() {
 				start := time.Now()
 				l := leaseOne(b, s, t0)
 				took = append(took, time.Since(start))
@@ -139,7 +138,6 @@ func BenchmarkLease(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.StopTimer()
 			b.ReportMetric(percentile(took, .5), "p50-µs")
 			b.ReportMetric(percentile(took, .99), "p99-µs")
 		})

@@ -63,7 +63,6 @@ type mail struct {
 }
 
 func (m mail) request(t testing.TB, s *Store) queue.EnqueueRequest {
-	t.Helper()
 	def := func(v, d time.Time) time.Time {
 		if v.IsZero() {
 			return d
