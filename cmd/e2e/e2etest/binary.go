@@ -1,10 +1,13 @@
 package e2etest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -50,7 +53,32 @@ func Program(t testing.TB) string {
 	if path == "" {
 		t.Fatal("TestMain must call e2etest.Main")
 	}
+	if err := watchSources(); err != nil {
+		t.Fatal(err)
+	}
 	return path
+}
+
+// watchSources looks at every file of the module, so that `go test` does not
+// take results from its cache after one has changed: it knows what a test
+// looked at, but not what a process it ran was built from.
+func watchSources() error {
+	root := filepath.Join("..", "..") // of the package's directory, in which tests run
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		_, err = os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // an editor's temporary file
+		}
+		return err
+	})
 }
 
 // Dir returns a directory that every user may enter, with a path short enough

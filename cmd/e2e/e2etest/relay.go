@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -181,7 +182,10 @@ func (r *Relay) Ready(ctx context.Context) error {
 		return err
 	}
 	r.SMTP, r.HTTP = firstOf(line, "submission"), firstOf(line, "http")
-	return poll(ctx, func() error { return get(ctx, "http://"+r.HTTP+"/readyz") })
+	return poll(ctx, func() error {
+		_, err := Fetch(ctx, "http://"+r.HTTP+"/readyz")
+		return err
+	})
 }
 
 // firstOf is the first element of an attribute that is a list.
@@ -192,20 +196,22 @@ func firstOf(line Line, key string) string {
 	return ""
 }
 
-func get(ctx context.Context, url string) error {
+// Fetch returns what is served at an URL, which must answer 200.
+func Fetch(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return errors.New(res.Status)
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, body)
 	}
-	return nil
+	return string(body), err
 }
 
 // poll calls try until it returns nil or ctx ends.
