@@ -93,7 +93,7 @@ func TestIdempotencyKeyIsHonouredAndStripped(t *testing.T) {
 	keyed := append([]byte("X-Idempotency-Key: order-17\r\n"), e2etest.Mail("a@shop.test", "b@customer.test", "your order")...)
 	to := []string{"b@customer.test"}
 	first := relay.Submit(ctx, t, "a@shop.test", to, keyed)
-	e2etest.Receive(ctx, t, mx, 1)
+	relay.Out.Expect(ctx, t, func(l e2etest.Line) bool { return l.Is("delivered") && l.Attr("id") == first })
 	relay.Kill()
 	relay = relay.Restart(t)
 	if again := relay.Submit(ctx, t, "a@shop.test", to, keyed); again != first {
