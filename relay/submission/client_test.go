@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -269,7 +270,8 @@ func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	certFile, keyFile := writePair(t, dir)
-	cert, err := submission.LoadCertificate(certFile, keyFile, nil)
+	log := &logBuffer{}
+	cert, err := submission.LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,10 +298,12 @@ func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
 	if err := os.WriteFile(keyFile, []byte("half written"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(1100 * time.Millisecond) // the files are looked at once a second
-	if served() != current {
-		t.Error("the old pair does not stay in use")
-	}
+	eventually(t, func() bool {
+		if served() != current {
+			t.Fatal("the old pair does not stay in use")
+		}
+		return strings.Contains(log.String(), "certificate not renewed")
+	})
 	if _, err := submission.LoadCertificate(certFile, keyFile, nil); err == nil {
 		t.Error("loaded half a key")
 	}

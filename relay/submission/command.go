@@ -22,6 +22,8 @@ const (
 	verbNOOP     verb = "NOOP"
 	verbVRFY     verb = "VRFY"
 	verbQUIT     verb = "QUIT"
+	verbHELP     verb = "HELP"
+	verbEXPN     verb = "EXPN"
 	verbUnknown  verb = ""
 )
 
@@ -61,7 +63,7 @@ func parseCommand(line []byte) command {
 func knownVerb(word string) verb {
 	switch v := verb(strings.ToUpper(word)); v {
 	case verbEHLO, verbHELO, verbMAIL, verbRCPT, verbDATA, verbBDAT, verbAUTH,
-		verbSTARTTLS, verbRSET, verbNOOP, verbVRFY, verbQUIT:
+		verbSTARTTLS, verbRSET, verbNOOP, verbVRFY, verbQUIT, verbHELP, verbEXPN:
 		return v
 	}
 	return verbUnknown

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,6 +288,26 @@ func certificate(t testing.TB) (*tls.Config, *x509.CertPool) {
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, pool
+}
+
+func TestPanicOfTheDoorIsOurTrouble(t *testing.T) {
+	t.Parallel()
+	var mended atomic.Bool
+	s := serve(t, func(o *submission.Options) {
+		o.Door = &recorder{before: func() error {
+			if !mended.Load() {
+				panic("boom")
+			}
+			return nil
+		}}
+	})
+	c := s.dial(t).data()
+	c.send("MAIL FROM:<evil@example.com>\r\n")
+	c.expect("421 ")
+	c.ended()
+	mended.Store(true)
+	s.dial(t).data().do("x\r\n.", "250")
+	eventually(t, func() bool { return strings.Contains(s.log.String(), "boom") })
 }
 
 func TestLetterIsTaken(t *testing.T) {
