@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -167,7 +168,7 @@ func printMessage(out io.Writer, m v1.Message) {
 		if r.NextTry != nil {
 			fmt.Fprintf(out, "  Next try: %s\n", when(*r.NextTry))
 		}
-		if r.InDoubt {
+		if r.InDoubt && waiting(r.State) {
 			fmt.Fprintln(out, "  In doubt: a copy may have arrived already; the next one is possibly the second.")
 		}
 		if r.Advice != "" {
@@ -178,6 +179,14 @@ func printMessage(out io.Writer, m v1.Message) {
 	for _, e := range m.Events {
 		printEvent(out, e, addresses)
 	}
+}
+
+func waiting(state string) bool {
+	switch state {
+	case "queued", "active", "deferred", "held", "scheduled":
+		return true
+	}
+	return false
 }
 
 func printEvent(out io.Writer, e v1.Event, addresses map[string]string) {
@@ -245,6 +254,9 @@ func (c *actFlags) act(sh *shell, action string) error {
 	}
 	f := c.filter()
 	f.IDs = append(f.IDs, c.IDs...)
+	if !c.All && reflect.ValueOf(f).IsZero() {
+		return fmt.Errorf("no message is named and no filter given: say --all to mean the whole queue")
+	}
 	done, err := cl.Act(context.Background(), v1.Action{Action: action, Filter: f, All: c.All, DryRun: c.DryRun, Reason: c.Reason})
 	if err != nil {
 		return explain(err)

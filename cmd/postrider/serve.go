@@ -40,7 +40,7 @@ func (c *serveCmd) Run(sh *shell) error {
 	var dir string
 	if c.Demo {
 		var err error
-		if world, dir, err = c.startDemo(); err != nil {
+		if world, dir, err = c.startDemo(sh); err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
@@ -128,7 +128,7 @@ func first(addrs []net.Addr) string {
 
 // startDemo starts the simulated internet and makes the directory that goes
 // with it.
-func (c *serveCmd) startDemo() (*demo.Demo, string, error) {
+func (c *serveCmd) startDemo(sh *shell) (*demo.Demo, string, error) {
 	dir, err := os.MkdirTemp("", "postrider-demo-")
 	if err != nil {
 		return nil, "", fmt.Errorf("make a data directory for the demo: %w", err)
@@ -137,7 +137,7 @@ func (c *serveCmd) startDemo() (*demo.Demo, string, error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, "", errors.Join(err, os.RemoveAll(dir))
 	}
-	world, err := demo.Start(context.Background(), demo.Options{InboxDir: demo.InboxDir(dir)})
+	world, err := demo.Start(context.Background(), demo.Options{InboxDir: demo.InboxDir(dir), Logger: slog.New(slog.NewTextHandler(sh.stdout, nil))})
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("start the simulated internet: %w", err), os.RemoveAll(dir))
 	}

@@ -181,7 +181,8 @@ func (a *App) newPool(allowPrivate bool) *outbound.Pool {
 	t := a.cfg.Delivery.Timeouts
 	p := outbound.New(outbound.Options{
 		Timeouts: outbound.Timeouts{
-			Connect: t.Connect, Greeting: t.Greeting, Ehlo: t.Command, Mail: t.Command, Rcpt: t.Command, Data: t.Data, Dot: t.FinalDot,
+			Connect: t.Connect, Greeting: t.Greeting, Ehlo: t.Command, StartTLS: min(t.Command, time.Minute),
+			Mail: t.Command, Rcpt: t.Command, Data: t.Command, BodyBlock: t.Data, Dot: t.FinalDot,
 		},
 		TLSMemory: outbound.CacheTLSMemory(a.store), Control: mx.DialControl(allowPrivate),
 		Observe: a.metrics.observeStage, Now: a.now, Logger: a.log,
