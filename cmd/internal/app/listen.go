@@ -52,11 +52,11 @@ func (a *App) tlsConfig() (*tls.Config, error) {
 	if a.cfg.TLS.Cert == "" {
 		return nil, nil
 	}
-	c, err := loadCertificate(a.cfg.TLS.Cert, a.cfg.TLS.Key, a.log, a.now)
+	c, err := submission.LoadCertificate(a.cfg.TLS.Cert, a.cfg.TLS.Key, a.log)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("TLS certificate: %w", err)
 	}
-	return c.config(), nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Get}, nil
 }
 
 func (a *App) newHTTP() *api.Server {
