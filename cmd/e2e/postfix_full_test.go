@@ -59,7 +59,7 @@ maillog_file_prefixes = %[1]s
 maillog_file = %[1]s/maillog
 mail_owner = postfix
 setgid_group = postdrop
-inet_interfaces = %[2]s
+inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 myhostname = mx.customer.example
 mynetworks = 127.0.0.0/8
@@ -71,17 +71,17 @@ virtual_mailbox_maps = static:inbox/
 virtual_mailbox_base = %[1]s/mail
 virtual_mailbox_limit = 0
 virtual_minimum_uid = 1
-virtual_uid_maps = static:%[3]d
-virtual_gid_maps = static:%[4]d
+virtual_uid_maps = static:%[2]d
+virtual_gid_maps = static:%[3]d
 message_size_limit = 50000000
 smtpd_client_connection_count_limit = 0
 smtpd_tls_security_level = may
-smtpd_tls_cert_file = %[5]s
-smtpd_tls_key_file = %[6]s
+smtpd_tls_cert_file = %[4]s
+smtpd_tls_key_file = %[5]s
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
-`, dir, host, uid, gid, cert, key)
-	master := port + ` inet n - n - - smtpd
+`, dir, uid, gid, cert, key)
+	master := p.addr + ` inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -117,7 +117,7 @@ postlog unix-dgram n - n - 1 postlogd
 		}
 		if t.Failed() {
 			log, _ := os.ReadFile(p.log)
-			t.Logf("Postfix logged:\n%s", log)
+			t.Logf("Postfix logged:\n%s", endOf(log))
 		}
 	})
 	e2etest.Poll(ctx, t, func() error {

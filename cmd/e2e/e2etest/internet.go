@@ -72,6 +72,13 @@ func (n *Internet) Domain(t testing.TB, domain string, o smtpsim.Options) *smtps
 	return s
 }
 
+// Adopt makes the port of a mail server that runs elsewhere the port of all.
+func (n *Internet) Adopt(port int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.port = port
+}
+
 // Address is a loopback address that no other host of this internet has.
 func (n *Internet) Address() string {
 	n.mu.Lock()

@@ -83,14 +83,13 @@ func StartIn(t testing.TB, dir string, envs ...Env) *Relay {
 }
 
 // Launch runs `postrider serve` with exactly this environment, and does not
-// wait. prefix is a command that runs it, such as strace with its flags.
-func Launch(t testing.TB, dir string, env Env, prefix ...string) *Relay {
+// wait.
+func Launch(t testing.TB, dir string, env Env) *Relay {
 	t.Helper()
-	args := append(slices.Clone(prefix), Program(t), "serve")
 	r := &Relay{
 		Dir: dir, DataDir: env["POSTRIDER_DATA_DIR"], env: env,
 		Out: newLog(), Err: newLog(), done: make(chan struct{}),
-		cmd: exec.Command(args[0], args[1:]...),
+		cmd: exec.Command(Program(t), "serve"),
 	}
 	if r.DataDir == "" {
 		r.DataDir = filepath.Join(dir, "postrider-data")
