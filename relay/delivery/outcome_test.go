@@ -20,7 +20,7 @@ func TestDelivered(t *testing.T) {
 	rs := w.all(id, queue.StateDelivered)
 	a := rs[0].Last
 	if a.Number != 1 || a.Host != "mx.a.test" || a.Site != "a.test" || a.Stage != queue.StageDot || a.Reply.Code != 250 ||
-		a.Addr.Addr().String() != addrA {
+		a.Addr.Addr().String() != addrA || !a.Reports {
 		t.Errorf("attempt is %+v", a)
 	}
 	msgs := sim.Messages()

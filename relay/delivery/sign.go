@@ -71,13 +71,30 @@ func (s *signatures) make(ctx context.Context, made *signature, m *queue.Message
 		}
 		close(made.done)
 	}()
-	content, err := open()
-	if err != nil {
-		made.err = err
-		return
+	content := lateContent{open: open}
+	defer content.close()
+	made.sig, made.err = s.signer.Sign(ctx, dkim.SignRequest{FromDomain: m.Header.From.Domain, Message: &content, Now: now})
+}
+
+// lateContent is opened by the first read: a domain without a key needs none.
+type lateContent struct {
+	open    func() (queue.Content, error)
+	content queue.Content
+}
+
+func (c *lateContent) Read(p []byte) (n int, err error) {
+	if c.content == nil {
+		if c.content, err = c.open(); err != nil {
+			return 0, err
+		}
 	}
-	defer content.Close()
-	made.sig, made.err = s.signer.Sign(ctx, dkim.SignRequest{FromDomain: m.Header.From.Domain, Message: content, Now: now})
+	return c.content.Read(p)
+}
+
+func (c *lateContent) close() {
+	if c.content != nil {
+		_ = c.content.Close()
+	}
 }
 
 // forget drops a signature unless another has taken its place.
