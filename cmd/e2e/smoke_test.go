@@ -74,6 +74,39 @@ func TestSocketsAreOpenToThoseTheyAreFor(t *testing.T) {
 	}
 }
 
+// The submission socket is for everybody, so the data directory can be entered;
+// nothing else in it can be read by others.
+func TestDataDirectoryIsClosedToOthers(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, time.Minute)
+	relay := e2etest.Start(t)
+	relay.CLI(ctx, t, "domain", "records", "shop.test")
+	relay.Submit(ctx, t, "a@shop.test", []string{"b@customer.invalid"}, e2etest.Mail("a@shop.test", "b@customer.invalid", "secret"))
+	const othersRead, othersEnter = 0o044, 0o011
+	err := filepath.WalkDir(relay.DataDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm()
+		switch {
+		case d.IsDir() && mode&othersRead != 0:
+			t.Errorf("others can list %s: %v", path, mode)
+		case d.IsDir() && mode&othersEnter == 0:
+			return fs.SkipDir // nobody gets at what is below
+		case d.Type().IsRegular() && info.Size() > 0 && mode&othersRead != 0 && d.Name() != "FORMAT" && d.Name() != "pid":
+			t.Errorf("others can read %s: %v", path, mode)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestMailNeedsALoginAndIsDelivered(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, time.Minute)
