@@ -385,6 +385,7 @@ func (s *schedule) take(f *flow, now int64) []item {
 			return take
 		})
 	}
+	slices.SortFunc(taken, func(a, b item) int { return compareIDs(a.id, b.id) })
 	s.windows -= len(taken)
 	s.charge(f.class, len(taken))
 	s.place(f)
