@@ -91,3 +91,5 @@ func (l *ledger) session(ctx context.Context, addr string, source int, domain st
 	}
 	return c.Quit()
 }
+
+func accepted(l e2etest.Line) bool { return l.Is("message accepted") }

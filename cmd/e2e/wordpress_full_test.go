@@ -68,8 +68,6 @@ func TestWordPressMailReachesAPostfix(t *testing.T) {
 	}
 }
 
-func accepted(l e2etest.Line) bool { return l.Is("message accepted") }
-
 // queueID is the id in the relay's Received field.
 func queueID(m *stored) string {
 	for _, f := range m.Field("Received") {

@@ -34,12 +34,13 @@ type Env map[string]string
 
 // Relay is a running program.
 type Relay struct {
-	Dir     string // its working directory
-	DataDir string
-	SMTP    string // address of the first submission listener, once ready
-	HTTP    string // address of the first HTTP listener, once ready
-	Out     *Log   // standard output: the log
-	Err     *Log   // standard error: what people read
+	Dir       string // its working directory
+	DataDir   string
+	SMTP      string   // address of the first submission listener, once ready
+	HTTP      string   // address of the first HTTP listener, once ready
+	Listeners []string // addresses of all submission listeners, once ready
+	Out       *Log     // standard output: the log
+	Err       *Log     // standard error: what people read
 
 	env  Env
 	cmd  *exec.Cmd
@@ -180,19 +181,27 @@ func (r *Relay) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.SMTP, r.HTTP = firstOf(line, "submission"), firstOf(line, "http")
+	r.Listeners, r.SMTP, r.HTTP = list(line, "submission"), "", ""
+	if len(r.Listeners) > 0 {
+		r.SMTP = r.Listeners[0]
+	}
+	if l := list(line, "http"); len(l) > 0 {
+		r.HTTP = l[0]
+	}
 	return poll(ctx, func() error {
 		_, err := Fetch(ctx, "http://"+r.HTTP+"/readyz")
 		return err
 	})
 }
 
-// firstOf is the first element of an attribute that is a list.
-func firstOf(line Line, key string) string {
-	if list, ok := line.Attrs[key].([]any); ok && len(list) > 0 {
-		return fmt.Sprint(list[0])
+// list is an attribute that is a list of texts.
+func list(line Line, key string) []string {
+	var texts []string
+	all, _ := line.Attrs[key].([]any)
+	for _, v := range all {
+		texts = append(texts, fmt.Sprint(v))
 	}
-	return ""
+	return texts
 }
 
 // Fetch returns what is served at an URL, which must answer 200.

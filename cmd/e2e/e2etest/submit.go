@@ -2,6 +2,7 @@ package e2etest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -35,12 +36,10 @@ func Dial(ctx context.Context, addr string) (*Client, error) {
 		c.Close()
 		return nil, err
 	}
-	offers, err := c.Do(250, "EHLO client.test")
-	if err != nil {
+	if err := c.hello(); err != nil {
 		c.Close()
 		return nil, err
 	}
-	c.Offers = strings.Split(offers, "\n")[1:]
 	return c, nil
 }
 
@@ -50,12 +49,39 @@ func Login(ctx context.Context, addr, user, password string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	blob := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
-	if _, err := c.Do(235, "AUTH PLAIN %s", blob); err != nil {
+	if err := c.Authenticate(user, password); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// Authenticate logs in by AUTH PLAIN.
+func (c *Client) Authenticate(user, password string) error {
+	blob := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
+	_, err := c.Do(235, "AUTH PLAIN %s", blob)
+	return err
+}
+
+// StartTLS goes on over TLS, whatever the certificate, and says EHLO again.
+func (c *Client) StartTLS(ctx context.Context) error {
+	if _, err := c.Do(220, "STARTTLS"); err != nil {
+		return err
+	}
+	secured := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.text = textproto.NewConn(secured)
+	return c.hello()
+}
+
+func (c *Client) hello() error {
+	offers, err := c.Do(250, "EHLO client.test")
+	if err == nil {
+		c.Offers = strings.Split(offers, "\n")[1:]
+	}
+	return err
 }
 
 // Do sends a command and returns the text of its reply, which must have the
