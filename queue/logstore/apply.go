@@ -2,7 +2,6 @@ package logstore
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -39,7 +38,6 @@ type body struct {
 
 // apply is commitlog.Options.Apply.
 func (a *applier) apply(entries []commitlog.Entry) error {
-	start := time.Now()
 	a.batch = a.s.db.NewBatch()
 	defer a.batch.Close()
 	for i := range entries {
@@ -55,15 +53,13 @@ func (a *applier) apply(entries []commitlog.Entry) error {
 	if err := a.batch.Commit(pebble.NoSync); err != nil {
 		return err
 	}
+	a.s.group.Store(int64(len(entries)))
 	a.publish()
 	if a.meta.next-a.flushed > flushEvery {
 		a.flushed = a.meta.next
 		if _, err := a.s.db.AsyncFlush(); err != nil {
 			return err
 		}
-	}
-	if a.s.opts.Observe != nil {
-		a.s.opts.Observe(CommitStats{Records: len(entries), Index: time.Since(start)})
 	}
 	return nil
 }
@@ -151,6 +147,8 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 	a.set(messageKey(a.key, r.message.ID), a.value)
 	a.pieces(r.message.ID, r.content)
 	acceptedAt := nanos(r.message.AcceptedAt)
+	skew := int64(r.message.AcceptedAt.Sub(r.message.ID.Time()))
+	a.meta.skewMin, a.meta.skewMax = min(a.meta.skewMin, skew), max(a.meta.skewMax, skew)
 	for i := range r.recipients {
 		rcpt := &r.recipients[i]
 		a.set(recipientKey(a.key, rcpt.ID), r.values[i])

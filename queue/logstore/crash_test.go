@@ -20,17 +20,13 @@ type ledger struct {
 	mu       sync.Mutex
 	contents map[queue.MessageID]string
 	final    map[queue.RecipientID]queue.State // settled for good, and said so
-	unsure   map[queue.RecipientID]bool        // asked to be settled for good
-	marked   map[queue.RecipientID]bool        // acknowledged, not settled
 	records  map[string]uint64
-	removed  map[queue.MessageID]bool // may be forgotten by a sweep
 }
 
 func newLedger() *ledger {
 	return &ledger{
 		contents: map[queue.MessageID]string{}, final: map[queue.RecipientID]queue.State{},
-		unsure: map[queue.RecipientID]bool{}, marked: map[queue.RecipientID]bool{},
-		records: map[string]uint64{}, removed: map[queue.MessageID]bool{},
+		records: map[string]uint64{},
 	}
 }
 
@@ -145,11 +141,6 @@ func (w *load) settle(ctx context.Context, rng *rand.Rand, l queue.Lease) error 
 		return nil // abandoned: it expires
 	}
 	st := []queue.State{queue.StateDelivered, queue.StateDeferred, queue.StateBounced, queue.StateRelayed, queue.StateHeld}[rng.IntN(5)]
-	w.l.mu.Lock()
-	for _, id := range ids {
-		w.l.unsure[id] = true
-	}
-	w.l.mu.Unlock()
 	err := w.s.Settle(ctx, l, settleAs(l, st, w.now))
 	if err == nil && st.Final() {
 		w.l.mu.Lock()

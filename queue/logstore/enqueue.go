@@ -174,6 +174,7 @@ func newEnqueueRecord(r *queue.EnqueueRequest) *enqueueRecord {
 		message: r.Message, recipients: slices.Clone(r.Recipients),
 		values: make([][]byte, len(r.Recipients)), now: r.Now, idem: r.Idempotency,
 	}
+	e.message.Content.Key = nil
 	if r.Content != nil {
 		e.message.Content.Key = slices.Clone(r.Message.ID[:])
 	}

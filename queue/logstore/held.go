@@ -138,10 +138,16 @@ func (s *Store) revert(id queue.RecipientID, h *held) {
 	}
 	h.status = h.was
 	switch {
-	case h.was == leased && h.lease != nil && h.lease.index < 0: // it expired meanwhile
-		s.lapse(h)
+	case h.was == leased && h.lease != nil && h.lease.index < 0:
+		// The lease expired meanwhile. What is pending is done when the next
+		// one ends.
+		s.uncount(h)
+		h.status = lapsed
+		s.schedule.insert(h.key, h.item)
+		s.wake.signal()
 	case h.was == lapsed:
 		s.schedule.insert(h.key, h.item)
+		s.wake.signal()
 		if h.lease == nil && h.recipient == nil {
 			s.unhold(id, h)
 		}

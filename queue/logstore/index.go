@@ -20,7 +20,10 @@ type meta struct {
 	live            int64              // octets of content that somebody may read
 	forgotten       commitlog.Position // record of the last event that was removed
 	forgottenEvents int                // how many events that record had
-	counts          [queue.StateSuppressed + 1]int64
+	// By how much AcceptedAt is after the time in the id, in nanoseconds: the
+	// least and the most of all messages so far, and zero. So a time bounds ids.
+	skewMin, skewMax int64
+	counts           [queue.StateSuppressed + 1]int64
 }
 
 func (m *meta) encode(b []byte) []byte {
@@ -32,6 +35,8 @@ func (m *meta) encode(b []byte) []byte {
 	e.int(m.live)
 	e.uint(uint64(m.forgotten))
 	e.uint(uint64(m.forgottenEvents))
+	e.int(m.skewMin)
+	e.int(m.skewMax)
 	for _, n := range m.counts {
 		e.int(n)
 	}
@@ -47,6 +52,8 @@ func decodeMeta(b []byte) (m meta, err error) {
 	m.live = d.int()
 	m.forgotten = commitlog.Position(d.uint())
 	m.forgottenEvents = int(d.uint())
+	m.skewMin = d.int()
+	m.skewMax = d.int()
 	for i := range m.counts {
 		m.counts[i] = d.int()
 	}

@@ -113,7 +113,7 @@ func (s *Store) giveBack(grants []grant) {
 
 // endHold lets a leased recipient wait as before its lease.
 func (s *Store) endHold(id queue.RecipientID, h *held) {
-	if h.recipient != nil && h.recipient.InDoubt != h.doubt {
+	if h.recipient != nil && h.recipient.InDoubt {
 		// The index may not have the mark yet: remember it until the next lease.
 		s.uncount(h)
 		s.detach(id, h)
@@ -183,36 +183,46 @@ func (s *Store) Mark(ctx context.Context, l queue.Lease, ids []queue.RecipientID
 	stripe.RLock()
 	defer stripe.RUnlock()
 	op := &changeOp{quiet: true, sets: []changeSet{newChangeSet(&l.Message)}}
-	if err := s.mark(&l, ids, &op.sets[0]); err != nil {
+	marked, err := s.mark(&l, ids, &op.sets[0])
+	if err != nil {
 		return fmt.Errorf("mark %s: %w", l.Message.ID, err)
 	}
-	if len(op.sets[0].changes) == 0 {
+	if len(marked) == 0 {
 		return nil
 	}
 	b := &commitlog.Batch{NoSync: true, Critical: true, Records: []commitlog.Record{
 		{Type: recordChange, Payload: encodeChanges(op.sets), Value: op},
 	}}
-	// A mark that fails stays in memory: no dot is sent, and a doubt too many
+	err = s.append(ctx, b)
+	// A mark that failed stays in memory: no dot is sent, and a doubt too many
 	// does no harm.
-	if err := s.append(ctx, b); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, h := range marked {
+		s.revert(id, h)
+	}
+	if err != nil {
 		return fmt.Errorf("mark %s: %w", l.Message.ID, err)
 	}
 	return nil
 }
 
-func (s *Store) mark(l *queue.Lease, ids []queue.RecipientID, c *changeSet) error {
+// mark notes the doubt and returns what is reserved until the mark has its
+// place in the log: another lease must not be granted, and settled, before.
+func (s *Store) mark(l *queue.Lease, ids []queue.RecipientID, c *changeSet) (map[queue.RecipientID]*held, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hs, err := s.holds(l, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, h := range hs {
 		if h.status != leased {
-			return fmt.Errorf("recipient %s: lease has expired: %w", ids[i], queue.ErrLeaseLost)
+			return nil, fmt.Errorf("recipient %s: lease has expired: %w", ids[i], queue.ErrLeaseLost)
 		}
 	}
-	for _, h := range hs {
+	marked := make(map[queue.RecipientID]*held, len(hs))
+	for i, h := range hs {
 		if h.recipient.InDoubt {
 			continue
 		}
@@ -220,8 +230,10 @@ func (s *Store) mark(l *queue.Lease, ids []queue.RecipientID, c *changeSet) erro
 		r.InDoubt = true
 		c.add(h.recipient, &r, nil)
 		h.recipient = &r
+		s.reserve(h)
+		marked[ids[i]] = h
 	}
-	return nil
+	return marked, nil
 }
 
 // Release gives recipients back unattempted.

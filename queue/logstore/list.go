@@ -2,10 +2,12 @@ package logstore
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -52,6 +54,10 @@ func parseCursor(c queue.Cursor) (below *queue.MessageID, err error) {
 }
 
 func (s *Store) list(ctx context.Context, f *filter, below *queue.MessageID, limit int) (out []queue.Entry, c queue.Cursor, err error) {
+	s.mu.Lock()
+	skewMin, skewMax := time.Duration(s.meta.skewMin), time.Duration(s.meta.skewMax)
+	s.mu.Unlock()
+	below = earlier(below, f.Until, skewMin)
 	walk, err := s.walk(f, below)
 	if err != nil {
 		return nil, "", err
@@ -59,8 +65,8 @@ func (s *Store) list(ctx context.Context, f *filter, below *queue.MessageID, lim
 	defer func() { err = errors.Join(err, walk.close()) }()
 	for looked := 0; ; looked++ {
 		id, ok := walk.next()
-		if !ok {
-			return out, "", nil
+		if !ok || !f.Since.IsZero() && skewMax < maxSkew && id.Time().Add(skewMax+time.Millisecond).Before(f.Since) {
+			return out, "", nil // the rest is older
 		}
 		// The cursor names the last message that was looked at.
 		if len(out) == limit || looked == listLook {
@@ -85,6 +91,27 @@ func (s *Store) list(ctx context.Context, f *filter, below *queue.MessageID, lim
 			out = append(out, e)
 		}
 	}
+}
+
+// maxSkew is from when on ids and times are taken to have nothing in common.
+const maxSkew = 50 * 365 * 24 * time.Hour
+
+// earlier returns the lower of two bounds of ids: below, if there is one, and
+// the one that follows from the time before which messages were accepted.
+func earlier(below *queue.MessageID, until time.Time, skewMin time.Duration) *queue.MessageID {
+	if until.IsZero() || skewMin <= -maxSkew {
+		return below
+	}
+	ms := until.Add(-skewMin + time.Millisecond).UnixMilli()
+	if ms < 0 || ms >= 1<<48 {
+		return below
+	}
+	var id queue.MessageID
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
+	if below != nil && compareMessages(*below, id) < 0 {
+		return below
+	}
+	return &id
 }
 
 // walk is a way through the ids of messages, newest first.

@@ -42,8 +42,9 @@ type Options struct {
 
 	// Logger gets a line for each change of condition; default discards.
 	Logger *slog.Logger
-	// Observe is called after every group of commits, by one goroutine; it must
-	// not call the store. Nil: nobody looks.
+	// Observe is called after every commit that was waited for, by the call that
+	// waited; it must be safe for concurrent use and must not call the store.
+	// Nil: nobody looks.
 	Observe func(CommitStats)
 	// Exit ends the process when the index cannot go on, which is when a write
 	// of its own manifest failed: nothing that was acknowledged is lost, since
@@ -54,8 +55,8 @@ type Options struct {
 
 // CommitStats tells how a commit went.
 type CommitStats struct {
-	Records int           // changes that were made durable together
-	Index   time.Duration // to apply them to the index
+	Took  time.Duration // until it was durable and applied
+	Group int           // records that were made durable together with it, or just after
 }
 
 const (

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -54,7 +55,8 @@ type Store struct {
 	notify  signals
 	limits  limits
 	claims  claims
-	full    atomic.Bool // the last append was refused for space
+	group   atomic.Int64 // records of the last commit
+	full    atomic.Bool  // the last append was refused for space
 }
 
 var _ queue.Store = (*Store)(nil)
@@ -183,9 +185,13 @@ func (s *Store) Close() error {
 
 // append commits a batch and translates its errors.
 func (s *Store) append(ctx context.Context, b *commitlog.Batch) error {
+	start := time.Now()
 	err := s.log.Append(ctx, b)
 	switch {
 	case err == nil:
+		if s.opts.Observe != nil && !b.NoSync {
+			s.opts.Observe(CommitStats{Took: time.Since(start), Group: int(s.group.Load())})
+		}
 		if s.full.Load() && !b.Critical {
 			s.full.Store(false)
 		}
