@@ -26,7 +26,8 @@ func TestConformanceWithSmallParts(t *testing.T) {
 	m := newMachine()
 	m.small = true
 	h := m.harness()
-	h.Scale = 0.3
+	h.Scale = 0.2
+	h.CrashPoints = nil // thousands of steps, of the same kinds
 	storetest.Run(t, h)
 }
 
@@ -123,9 +124,7 @@ func (m *machine) crashPoints(t *testing.T, trial func() storetest.Trial) {
 		mem := vfs.NewCrashableMem()
 		p := &power{mem: mem, left: -1}
 		o := m.options(errorfs.Wrap(mem, errorfs.InjectorFunc(p.step)))
-		if !m.small {
-			o.SegmentSize, o.InlineLimit, o.MemTableSize = 256<<10, 64<<10, 256<<10
-		}
+		o.SegmentSize, o.InlineLimit, o.MemTableSize = 256<<10, 64<<10, 512<<10
 		s, err := logstore.Open(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -28,16 +29,12 @@ func contentTests() []test {
 }
 
 func noise(n int, seed uint64) []byte {
-	b := make([]byte, n)
+	b := make([]byte, n, n+8)[:n+8]
 	src := rand.NewPCG(seed, 7)
 	for i := 0; i < n; i += 8 {
-		v := src.Uint64()
-		for j := i; j < min(i+8, n); j++ {
-			b[j] = byte(v)
-			v >>= 8
-		}
+		binary.LittleEndian.PutUint64(b[i:], src.Uint64())
 	}
-	return b
+	return b[:n]
 }
 
 func contentSize(e *env, n int) {

@@ -210,7 +210,9 @@ func fenceRetryExpired(e *env) {
 	e.pass(ttl + time.Second)
 	e.act(queue.ActionRetry, id)
 	e.act(queue.ActionRetry, id)
-	heir := e.one()
+	ls := e.leaseSoon(9)
+	e.want(len(ls) == 1, "%d leases after a retry", len(ls))
+	heir := ls[0]
 	e.none()
 	e.is(e.outcome(zombie, queue.StateDeferred, e.now), queue.ErrLeaseLost)
 	e.none()

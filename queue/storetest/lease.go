@@ -11,6 +11,7 @@ func leaseTests() []test {
 	return []test{
 		{"it carries what an attempt needs", leaseWhole},
 		{"at most a hundred recipients of one message in one lane", leaseShape},
+		{"recipients are in order of index, however they became due", leaseIndexOrder},
 		{"no more than asked for", leaseMax},
 		{"what is leased is not leased again until it ends", leaseExclusive},
 		{"one lane may be asked for", leaseLane},
@@ -65,6 +66,18 @@ func leaseShape(e *env) {
 	e.put(mail{to: lanes("odd")})
 	l := e.one()
 	e.want(l.Message.ID != id, "messages are mixed")
+}
+
+func leaseIndexOrder(e *env) {
+	var to []rcpt
+	for i := range 9 {
+		to = append(to, rcpt{lane: "a", state: queue.StateScheduled, due: e.now.Add(time.Duration(i*4%9) * time.Second)})
+	}
+	e.put(mail{to: to})
+	e.pass(time.Minute)
+	l := e.one()
+	e.checkLease(l)
+	e.want(len(l.Recipients) == 9, "%d recipients were leased", len(l.Recipients))
 }
 
 func leaseMax(e *env) {

@@ -72,8 +72,8 @@ func (m *model) operate(op queue.Operation, selects func(f *fate, shown queue.St
 	var changes, pends, either []*fate
 	for _, id := range m.ids {
 		f := m.all[id]
-		if f == nil {
-			continue
+		if f.pending != queue.ActionNone && m.active(f) == open {
+			m.message(id.Message()) // it may have been done meanwhile
 		}
 		asIs := concerned(op.Action, f.state) && selects(f, f.state)
 		asActive := concerned(op.Action, queue.StateActive) && selects(f, queue.StateActive)
@@ -83,7 +83,7 @@ func (m *model) operate(op queue.Operation, selects func(f *fate, shown queue.St
 			pends = append(pends, f)
 		case leased == no && asIs && !dueAlready:
 			changes = append(changes, f)
-		case leased == no && asIs, leased == open && (asIs || asActive):
+		case leased == no && asIs, leased == open && (asIs || asActive || f.pending != queue.ActionNone):
 			either = append(either, f)
 		}
 	}
@@ -108,7 +108,7 @@ func (m *model) operate(op queue.Operation, selects func(f *fate, shown queue.St
 		m.observe(f, op.Action)
 	}
 	for _, id := range m.ids {
-		if f := m.all[id]; f != nil && id.Index() == 0 {
+		if id.Index() == 0 {
 			m.message(id.Message())
 		}
 	}

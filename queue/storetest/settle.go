@@ -242,10 +242,7 @@ func settlePendingEnd(e *env) {
 			} else {
 				e.ok(e.s.Release(e.ctx, l, e.now, nil))
 			}
-			ls := e.lease(9)
-			if a == queue.ActionRetry && len(ls) == 0 {
-				ls = e.lease(9) // the first one may only have ended the expired
-			}
+			ls := e.leaseSoon(9)
 			e.pendingDoneOrLeased(id, a, ls)
 			for _, l := range ls {
 				e.ok(e.outcome(l, queue.StateDelivered, time.Time{}))

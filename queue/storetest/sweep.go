@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"time"
@@ -245,7 +246,7 @@ func sweepOrphans(e *env) {
 }
 
 func sweepConcurrent(e *env) {
-	n := e.scaled(60)
+	n := e.scaled(20)
 	stop := make(chan struct{})
 	swept := make(chan error, 1)
 	go func() {
@@ -290,12 +291,13 @@ func sweepConcurrent(e *env) {
 // sweepWork delivers mail in a lane of its own, and reads it before.
 func sweepWork(e *env, i, n int) error {
 	lane := queue.Lane(fmt.Sprint("lane", i))
+	large := noise(300<<10, uint64(i))
 	for j := range n {
 		size := 100
 		if j%10 == 0 {
-			size = 500 << 10
+			size = 300 << 10
 		}
-		out, err := e.try(mail{to: []rcpt{{lane: lane}, {lane: lane}}, body: noise(size, uint64(j)), lease: e.ask(1)})
+		out, err := e.try(mail{to: []rcpt{{lane: lane}, {lane: lane}}, body: large[:size], lease: e.ask(1)})
 		if err != nil {
 			return err
 		}
@@ -312,7 +314,7 @@ func sweepWork(e *env, i, n int) error {
 			return fmt.Errorf("content of what is leased: %w", err)
 		}
 		p := make([]byte, size)
-		if _, err := c.ReadAt(p, 0); err != nil || string(p) != string(noise(size, uint64(j))) {
+		if _, err := c.ReadAt(p, 0); err != nil || !bytes.Equal(p, large[:size]) {
 			return fmt.Errorf("content of what is leased differs: %w", err)
 		}
 		if err := c.Close(); err != nil {
