@@ -24,7 +24,7 @@ type metrics struct {
 	outcomes      *prometheus.CounterVec
 	stages        *prometheus.HistogramVec
 	inDoubt       *prometheus.CounterVec
-	commitRecords prometheus.Histogram
+	commitGroup   prometheus.Histogram
 	commitTime    prometheus.Histogram
 }
 
@@ -53,14 +53,14 @@ func newMetrics() *metrics {
 		inDoubt: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_in_doubt_total", Help: "Recipients whose final dot got no reply (lost), and who were then sent a possible second copy (again).",
 		}, []string{"what"}),
-		commitRecords: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "postrider_store_commit_records", Help: "Changes made durable by one sync of the store.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
+		commitGroup: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postrider_store_commit_group", Help: "Changes that were made durable together, about.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
 		}),
 		commitTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "postrider_store_index_seconds", Help: "Time to apply a group of commits to the index.", Buckets: fine,
+			Name: "postrider_store_commit_seconds", Help: "Time from a change to its being durable.", Buckets: fine,
 		}),
 	}
-	m.registry.MustRegister(m.accepted, m.acceptedBytes, m.acceptTime, m.outcomes, m.stages, m.inDoubt, m.commitRecords, m.commitTime,
+	m.registry.MustRegister(m.accepted, m.acceptedBytes, m.acceptTime, m.outcomes, m.stages, m.inDoubt, m.commitGroup, m.commitTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -92,8 +92,8 @@ func (m *metrics) observeInDoubt(again bool) {
 }
 
 func (m *metrics) observeCommit(s logstore.CommitStats) {
-	m.commitRecords.Observe(float64(s.Records))
-	m.commitTime.Observe(s.Index.Seconds())
+	m.commitGroup.Observe(float64(s.Group))
+	m.commitTime.Observe(s.Took.Seconds())
 }
 
 // watchQueue shows the queue's size and age by state, asked when scraped.
