@@ -254,6 +254,8 @@ func (w *world) until(id queue.MessageID, what string, ok func(rs []queue.Recipi
 	w.t.Helper()
 	changes, stop := w.store.Notify()
 	defer stop()
+	released, done := w.store.Wake() // a release makes no event
+	defer done()
 	deadline := time.After(20 * time.Second)
 	for {
 		e, err := w.store.Message(context.Background(), id)
@@ -265,6 +267,7 @@ func (w *world) until(id queue.MessageID, what string, ok func(rs []queue.Recipi
 		}
 		select {
 		case <-changes:
+		case <-released:
 		case <-deadline:
 			for _, r := range e.Recipients {
 				w.t.Errorf("%s: %s attempts %d class %q due +%v last %+v", r.Address, r.State, r.Attempts, r.Class, r.Due.Sub(w.clock.Now()), r.Last)

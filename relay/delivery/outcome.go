@@ -31,10 +31,14 @@ func (d *Dispatcher) conclude(ctx context.Context, r *run, next hops, results []
 		ss = append(ss, s)
 	}
 	paused := d.tellSite(ctx, r, opinion, now)
+	r.warm = err == nil && opinion.reached && !paused
+	if r.warm && len(left) == 0 {
+		r.outcomes, r.settled = ss, true
+		return
+	}
 	if len(ss) > 0 {
 		d.settle(ctx, r, decided, ss)
 	}
-	r.warm = err == nil && opinion.reached && !paused
 	if len(left) > 0 {
 		d.abandon(ctx, r, left, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"postrider/queue"
@@ -32,6 +33,8 @@ type run struct {
 	marked  bool               // the dot may have been sent
 	settled bool               // settling has begun, or nothing is to be settled
 	warm    bool               // the site answered and may be sent more
+
+	outcomes []queue.Settlement // of open, if they are still to be recorded
 }
 
 // work serves jobs until the end. ctx ends when nothing more may be asked of
@@ -47,23 +50,39 @@ func (d *Dispatcher) work(ctx context.Context) {
 	}
 }
 
-// serve runs a job, and more of its lane while that is warm.
+// serve runs a job, and more of its lane while that is warm. What warm runs came
+// to is recorded while the next one is sent, so that the site does not wait for
+// our disk; the worker is free when all of it is recorded.
 func (d *Dispatcher) serve(ctx context.Context, j job) {
 	defer d.freeWorkers(1)
+	var recording sync.WaitGroup
+	defer recording.Wait()
 	began := time.Now()
 	for n := 1; ; n++ {
 		r := d.begin(j)
 		d.try(ctx, r)
-		if r.warm && n < warmRuns && time.Since(began) < warmTime {
-			if l, ok := d.another(ctx, r.lease.Lane); ok {
-				j = job{lease: l, permit: r.permit}
-				d.finish(r)
-				continue
-			}
+		var l queue.Lease
+		more := r.warm && n < warmRuns && time.Since(began) < warmTime
+		if more {
+			l, more = d.another(ctx, r.lease.Lane)
 		}
-		d.finish(r)
-		d.dropPermit(ctx, &r.permit)
-		return
+		permit := r.permit
+		if !more {
+			d.dropPermit(ctx, &permit)
+		}
+		recording.Go(func() { d.record(ctx, r) })
+		if !more {
+			return
+		}
+		j = job{lease: l, permit: permit}
+	}
+}
+
+// record settles what a warm run left to settle, and ends the run.
+func (d *Dispatcher) record(ctx context.Context, r *run) {
+	defer d.finish(r)
+	if len(r.outcomes) > 0 {
+		d.settle(ctx, r, r.open, r.outcomes)
 	}
 }
 
