@@ -102,6 +102,52 @@ func TestWordPressDoesNotWait(t *testing.T) {
 	}
 }
 
+// The reason of a refusal reaches whoever runs the site.
+func TestWordPressShowsWhyMailIsRefused(t *testing.T) {
+	ctx := within(t, 2*time.Minute)
+	relay := e2etest.Start(t, e2etest.Env{"POSTRIDER_ALLOWED_SENDERS": "other.example", "POSTRIDER_FROM_POLICY": "reject"})
+	w := installWordPress(ctx, t, relay.SMTP, "kunde@customer.example")
+	s := w.run(ctx, t, "refused.php")[0]
+	if s.OK {
+		t.Fatal("wp_mail() succeeded")
+	}
+	for _, want := range []string{"wordpress@blog.example is not allowed", "allowed senders", "5.7.1", "ref="} {
+		if !strings.Contains(s.Failure, want) {
+			t.Errorf("%q is not in %q", want, s.Failure)
+		}
+	}
+}
+
+// PHP's own mail() works for the web server's user, which knows nothing of the
+// relay.
+func TestPHPMailThroughSendmail(t *testing.T) {
+	ctx := within(t, time.Minute)
+	world, p := mxByPostfix(ctx, t)
+	relay := e2etest.Start(t, world.Env())
+	link := filepath.Join(relay.Dir, "sendmail")
+	if err := os.Symlink(e2etest.Program(t), link); err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := ids(t, "www-data")
+	res := e2etest.Run(ctx, t, e2etest.Command{
+		Path: "php", Dir: "/", UID: uint32(uid), GID: uint32(gid), Env: e2etest.Env{"POSTRIDER_DATA_DIR": relay.DataDir},
+		Args: []string{"-d", "sendmail_path=" + link + " -t -i", "-r",
+			`exit(mail('kunde@customer.example', 'By PHP', "Hello,\n.\nBye.\n", ['From' => 'site@blog.example', 'Bcc' => 'b@customer.example'], '-fsite@blog.example') ? 0 : 1);`},
+	})
+	if res.Status != 0 {
+		t.Fatalf("mail() failed: %s%s", res.Stdout, res.Stderr)
+	}
+	for _, m := range p.read(ctx, t, 2) {
+		// PHP ends the message with a line end of its own.
+		if text := string(m.Content); !strings.HasSuffix(text, "\r\n\r\nHello,\r\n.\r\nBye.\r\n\r\n") || strings.Contains(text, "Bcc:") {
+			t.Errorf("this is stored:\n%s", text)
+		}
+		if from := m.Field("Return-Path"); len(from) != 1 || from[0] != "<site@blog.example>" {
+			t.Errorf("the reverse-path is %q", from)
+		}
+	}
+}
+
 // wordpress is an installation of Debian's package with a database of its own.
 type wordpress struct {
 	scripts string

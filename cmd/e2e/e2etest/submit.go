@@ -105,6 +105,12 @@ func (c *Client) Send(from string, to []string, content []byte) (id string, err 
 			return "", fmt.Errorf("RCPT: %w", err)
 		}
 	}
+	return c.Data(content)
+}
+
+// Data sends the content of a transaction that has its envelope and returns the
+// id it was queued under.
+func (c *Client) Data(content []byte) (id string, err error) {
 	if _, err := c.Do(354, "DATA"); err != nil {
 		return "", fmt.Errorf("DATA: %w", err)
 	}
