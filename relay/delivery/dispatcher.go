@@ -21,6 +21,11 @@ type Dispatcher struct {
 	lanes      *lanes
 	signatures *signatures
 
+	// parking is held while a lane is entered in the book of those that wait and
+	// parked, or taken out and unparked: one that is parked without being in the
+	// book would sleep until its park ends.
+	parking sync.Mutex
+
 	favour bool // of the lessor: an odd worker goes to those that wait
 
 	jobs chan job      // one place for each worker: sending never blocks

@@ -158,9 +158,8 @@ func (d *Dispatcher) leaseLane(ctx context.Context, lane queue.Lane, permit thro
 		return true, err
 	}
 	d.o.Limits.Release(ctx, permit)
-	if err == nil && d.lanes.leave(lane) {
-		now := d.o.Now()
-		d.park(ctx, lane, now, now)
+	if err == nil {
+		d.unpark(ctx, lane)
 	}
 	return false, err
 }
@@ -189,12 +188,8 @@ func (d *Dispatcher) dispatch(ctx context.Context, l queue.Lease) bool {
 // putOff parks the lane of a lease whose site is busy, or paused until then, and
 // releases the lease.
 func (d *Dispatcher) putOff(ctx context.Context, l queue.Lease, site string, until time.Time) {
-	now := d.o.Now()
 	busy := until.IsZero()
-	if busy {
-		until = now.Add(d.lanes.wait(l.Lane, site, l.Message.Account))
-	}
-	d.park(ctx, l.Lane, now, until)
+	d.parkLane(ctx, l, site, until)
 	d.release(ctx, l, nil)
 	// A permit may have been released since it was refused.
 	if busy && d.lanes.freed(site) {
@@ -202,8 +197,32 @@ func (d *Dispatcher) putOff(ctx context.Context, l queue.Lease, site string, unt
 	}
 }
 
+// parkLane parks the lane of a lease until then, or enters it among those that
+// wait for the site and parks it for as long as that may last.
+func (d *Dispatcher) parkLane(ctx context.Context, l queue.Lease, site string, until time.Time) {
+	d.parking.Lock()
+	defer d.parking.Unlock()
+	now := d.o.Now()
+	if until.IsZero() {
+		until = now.Add(d.lanes.wait(l.Lane, site, l.Message.Account))
+	}
+	d.park(ctx, l.Lane, now, until)
+}
+
+// unpark ends the waiting of a lane in which nothing was found.
+func (d *Dispatcher) unpark(ctx context.Context, lane queue.Lane) {
+	d.parking.Lock()
+	defer d.parking.Unlock()
+	if d.lanes.leave(lane) {
+		now := d.o.Now()
+		d.park(ctx, lane, now, now)
+	}
+}
+
 // parkAll parks all lanes that wait for a site, since that is paused.
 func (d *Dispatcher) parkAll(ctx context.Context, site string, until time.Time) {
+	d.parking.Lock()
+	defer d.parking.Unlock()
 	now := d.o.Now()
 	for _, lane := range d.lanes.leaveAll(site) {
 		d.park(ctx, lane, now, until)
