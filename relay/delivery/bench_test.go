@@ -62,7 +62,7 @@ func benchmarkCycle(b *testing.B, handoff bool, connections int) {
 	for range 64 {
 		clients.Go(func() {
 			for next.Add(1) <= int64(b.N) {
-				w.benchmarkAccept(b, body, handoff)
+				w.acceptFast(b, body, handoff)
 			}
 		})
 	}
@@ -75,7 +75,7 @@ func benchmarkCycle(b *testing.B, handoff bool, connections int) {
 	}
 }
 
-func (w *world) benchmarkAccept(b *testing.B, body string, handoff bool) {
+func (w *world) acceptFast(b testing.TB, body string, handoff bool) {
 	ctx := context.Background()
 	now := w.clock.Now()
 	cw, err := w.store.CreateContent(ctx)
