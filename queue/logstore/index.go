@@ -86,6 +86,9 @@ func openIndex(o Options, dir string) (*pebble.DB, error) {
 			},
 		},
 	}
+	if err := makePrivate(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
 	db, err := pebble.Open(dir, po)
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)

@@ -53,6 +53,16 @@ func makeDir(fs vfs.FS, dir string) error {
 	return syncDir(fs, parent)
 }
 
+// makePrivate makes a directory that only this user may look into, or closes one
+// that is there: the index holds keys and password digests, and Pebble makes its
+// files readable for everybody.
+func makePrivate(fs vfs.FS, dir string) error {
+	if err := makeDir(fs, dir); err != nil || fs != vfs.Default {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
+}
+
 // checkFormat refuses a store of a newer version and marks a new one.
 func checkFormat(fs vfs.FS, dir string) error {
 	path := fs.PathJoin(dir, formatFile)

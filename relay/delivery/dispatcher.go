@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postrider/queue"
@@ -25,6 +26,8 @@ type Dispatcher struct {
 	// parked, or taken out and unparked: one that is parked without being in the
 	// book would sleep until its park ends.
 	parking sync.Mutex
+
+	waiters atomic.Int32 // workers that wait for a DKIM key
 
 	favour bool // of the lessor: an odd worker goes to those that wait
 

@@ -43,6 +43,8 @@ type Signer interface {
 // Keys says with which keys a domain's mail is signed now; *dkim.Keyring is one.
 type Keys interface {
 	Keys(ctx context.Context, fromDomain string) ([]dkim.Key, error)
+	// Wait returns nil once there are keys.
+	Wait(ctx context.Context, fromDomain string) error
 }
 
 // Limits says how fast each site may be sent to; *throttle.Sites is one, and
@@ -96,6 +98,7 @@ type Options struct {
 	DelayNotice time.Duration  // age at which a deferral asks for the notice; 0: 4 h, negative: never
 	Hostname    string         // for EHLO; empty: localhost
 	MXPort      uint16         // of mail exchangers; 0: 25
+	MXTLS       outbound.TLS   // towards mail exchangers; the zero value is opportunistic
 
 	// MessagesPerConnection of a pooled connection; 0: 100.
 	MessagesPerConnection int

@@ -57,7 +57,10 @@ func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbou
 	a.Number, a.Site = rc.Attempts+1, next.site
 	if res.Outcome == outbound.Accepted {
 		a.Reports = res.DSNPassed
-		s = queue.Settlement{Recipient: rc.ID, Outcome: queue.StateDelivered, Attempt: &a}
+		s = queue.Settlement{
+			Recipient: rc.ID, Outcome: queue.StateDelivered, Attempt: &a,
+			Delayed: rc.Notify&queue.NotifySuccess != 0 && !res.DSNPassed,
+		}
 		if next.relay {
 			s.Outcome = queue.StateRelayed
 		}

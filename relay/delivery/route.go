@@ -123,7 +123,7 @@ func (d *Dispatcher) hopsOf(p *mx.Plan) hops {
 }
 
 func (d *Dispatcher) targetOf(p *mx.Plan, host *mx.Host) outbound.Target {
-	t := outbound.Target{Site: p.Pool, HELO: d.o.Hostname}
+	t := outbound.Target{Site: p.Pool, HELO: d.o.Hostname, TLS: d.o.MXTLS}
 	port := d.o.MXPort
 	if via := host.Via; via != nil {
 		port = via.Port

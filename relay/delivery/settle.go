@@ -76,10 +76,15 @@ func (d *Dispatcher) tell(ctx context.Context, r *run, rc *queue.Recipient, s *q
 		slog.String("domain", strings.ToLower(rc.Address.Domain)))
 	if a := s.Attempt; a != nil {
 		attrs = append(attrs, slog.String("site", a.Site), slog.String("hop", a.Host), slog.Int("attempt", a.Number),
-			slog.String("stage", string(a.Stage)), slog.Int("code", a.Reply.Code), slog.String("status", statusOf(a)),
-			slog.Duration("took", a.Took))
-		if !took {
-			attrs = append(attrs, slog.String("reply", a.Reply.String()), slog.String("error", a.Error))
+			slog.String("stage", string(a.Stage)), slog.Duration("took", a.Took))
+		if a.Reply.Code != 0 {
+			attrs = append(attrs, slog.Int("code", a.Reply.Code), slog.String("status", statusOf(a)))
+		}
+		if !took && a.Reply.Code != 0 {
+			attrs = append(attrs, slog.String("reply", a.Reply.String()))
+		}
+		if !took && a.Error != "" {
+			attrs = append(attrs, slog.String("error", a.Error))
 		}
 		if doubt {
 			attrs = append(attrs, slog.Bool("in_doubt", true))

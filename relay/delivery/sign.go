@@ -121,11 +121,15 @@ func (s *signatures) current(ctx context.Context, sig dkim.Signature, domain str
 	return slices.EqualFunc(sig.KeyIDs, keys, func(id string, k dkim.Key) bool { return id == k.ID() })
 }
 
-// A message whose key is being made is tried again after keyWait, and later the
-// longer it takes.
+// A worker waits keyPatience for a key that is being made, which takes some
+// tenths of a second, but not more than keyWaiters of them: new domains must not
+// occupy us. Then the message is tried again after keyWait, and later the longer
+// it takes.
 const (
-	keyWait    = 2 * time.Second
-	keyWaitMax = time.Minute
+	keyPatience = 3 * time.Second
+	keyWaiters  = 8
+	keyWait     = 2 * time.Second
+	keyWaitMax  = time.Minute
 )
 
 // sign returns the signature fields of the run's message, empty where none are
@@ -137,9 +141,11 @@ func (d *Dispatcher) sign(ctx, keep context.Context, r *run) (prefix []byte, ok 
 	r.stage = queue.StageSign
 	m := &r.lease.Message
 	began := time.Now()
-	sig, err := d.signatures.of(ctx, m, r.start, func() (queue.Content, error) {
-		return d.o.Store.OpenContent(ctx, m.Content)
-	})
+	open := func() (queue.Content, error) { return d.o.Store.OpenContent(ctx, m.Content) }
+	sig, err := d.signatures.of(ctx, m, r.start, open)
+	if errors.Is(err, dkim.ErrKeyPending) && d.keyCame(ctx, m.Header.From.Domain) {
+		sig, err = d.signatures.of(ctx, m, r.start, open)
+	}
 	d.observe(queue.StageSign, began)
 	switch {
 	case err == nil:
@@ -157,6 +163,20 @@ func (d *Dispatcher) sign(ctx, keep context.Context, r *run) (prefix []byte, ok 
 		d.deferOwn(keep, r, r.open, "sign with DKIM: "+err.Error())
 	}
 	return nil, false
+}
+
+// keyCame waits for a key that is being made, if not too many wait already.
+func (d *Dispatcher) keyCame(ctx context.Context, domain string) bool {
+	if d.o.Keys == nil || domain == "" {
+		return false
+	}
+	defer d.waiters.Add(-1)
+	if d.waiters.Add(1) > keyWaiters {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	return d.o.Keys.Wait(ctx, domain) == nil
 }
 
 // waitForKey puts the recipients off for a moment, which counts as no attempt.

@@ -21,7 +21,7 @@ func (p *Pool) open(ctx context.Context, d *delivery, host string, addr netip.Ad
 	nc, err := p.o.Dial(dctx, t.LocalAddr, addr)
 	cancel()
 	if err != nil {
-		return nil, &failure{stage: queue.StageConnect, text: "connect: " + explainDial(err, p.o.Timeouts.Connect)}
+		return nil, &failure{stage: queue.StageConnect, text: explainDial(err, p.o.Timeouts.Connect)}
 	}
 	p.observe(queue.StageConnect, began)
 	s := &session{raw: nc, conn: nc, host: host, addr: addr, key: d.key, r: newReplyReader(nc)}

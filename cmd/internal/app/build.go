@@ -169,12 +169,25 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		Classifier: classifier, Limits: throttle.New(throttle.Options{Connections: d.ConnectionsPerSite}),
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
 		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.cfg.Hostname, Schedule: queue.Schedule(d.Retry),
-		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort),
+		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort), MXTLS: mxTLSOf(d.TLS),
 		MessagesPerConnection: d.MessagesPerConnection,
 		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
 		Now:                   a.now, Logger: a.log,
 	})
 	return nil
+}
+
+// mxTLSOf is the policy towards mail exchangers. Their names come from the DNS
+// unsigned, so that even where TLS is required a certificate would prove little
+// (RFC 7672 §1.3).
+func mxTLSOf(c configs.DeliveryTLS) outbound.TLS {
+	switch c {
+	case configs.TLSRequired:
+		return outbound.TLS{Mode: outbound.TLSRequired}
+	case configs.TLSNone:
+		return outbound.TLS{Mode: outbound.TLSNone}
+	}
+	return outbound.TLS{Mode: outbound.TLSOpportunistic}
 }
 
 func (a *App) newPool(allowPrivate bool) *outbound.Pool {
