@@ -44,6 +44,7 @@ type Options struct {
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: discard
 	Retry  time.Duration    // pause after the store's trouble; 0: 5 s
+	Pause  time.Duration    // between rounds, so that busy times are read in batches; 0: 250 ms
 }
 
 // Maker writes reports. Start it once.
@@ -77,6 +78,9 @@ func New(o Options) *Maker {
 	}
 	if o.Retry <= 0 {
 		o.Retry = 5 * time.Second
+	}
+	if o.Pause <= 0 {
+		o.Pause = 250 * time.Millisecond
 	}
 	return &Maker{o: o, done: make(chan struct{})}
 }
@@ -116,7 +120,7 @@ func (m *Maker) run(ctx context.Context) {
 		if err != nil && !errors.Is(err, queue.ErrClaimed) {
 			m.o.Logger.Error("reports are not written", "error", err)
 		}
-		if more {
+		if more && err == nil {
 			continue
 		}
 		wait := claimTTL / 3
@@ -129,11 +133,16 @@ func (m *Maker) run(ctx context.Context) {
 		case <-news:
 		case <-time.After(wait):
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(m.o.Pause):
+		}
 	}
 }
 
 // Round reads one batch of events and submits what they call for. more says
-// that events were read and there may be others. It returns queue.ErrClaimed
+// that there are others to read at once. It returns queue.ErrClaimed
 // while another node writes the reports.
 func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	now := m.o.Now()
@@ -169,7 +178,7 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	if err := m.o.Store.Acknowledge(ctx, readerName, next); err != nil {
 		return false, fmt.Errorf("keep position of reports: %w", err)
 	}
-	return len(events) > 0, nil
+	return len(events) == batch, nil
 }
 
 // group is what one settlement of one message did.
