@@ -164,7 +164,7 @@ func (h *header) appendTo(dst []byte) []byte {
 func (h *header) facts() queue.Header {
 	var facts queue.Header
 	if f, ok := h.get("From"); ok {
-		if boxes := parseMailboxes(f.value()); len(boxes) > 0 {
+		if boxes, _ := parseMailboxes(f.value()); len(boxes) > 0 {
 			facts.From = boxes[0].addr
 		}
 	}

@@ -16,20 +16,44 @@ type mailbox struct {
 
 // parseMailboxes reads the authors of a From field. It is tolerant, since what
 // it returns decides only policy and signing domain: text it cannot read gives
-// no mailbox.
-func parseMailboxes(value string) []mailbox {
-	var boxes []mailbox
+// no mailbox. certain is false if a mail program could see an address in it that
+// is not among the returned ones.
+func parseMailboxes(value string) (boxes []mailbox, certain bool) {
+	certain = true
 	for _, part := range splitList(value) {
 		display, spec := cutAngle(part)
 		addr, err := queue.ParseAddress(spec)
 		if err != nil {
 			addr = parseWithComments(part)
 		}
-		if !addr.IsNull() {
-			boxes = append(boxes, mailbox{display: display, addr: addr})
+		if addr.IsNull() {
+			// Without an @ it is half of a name such as `Shop, Inc.`.
+			certain = certain && !strings.Contains(part, "@")
+			continue
+		}
+		if hasAngle(display) {
+			display, certain = "", false
+		}
+		boxes = append(boxes, mailbox{display: display, addr: addr})
+	}
+	return boxes, certain
+}
+
+// hasAngle reports whether a phrase holds what could be read as another address
+// in angle brackets, or does not end its quotes.
+func hasAngle(phrase string) bool {
+	quoted := false
+	for i := 0; i < len(phrase); i++ {
+		switch c := phrase[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '<' || c == '>'):
+			return true
 		}
 	}
-	return boxes
+	return quoted
 }
 
 func parseWithComments(part string) queue.Address {

@@ -29,6 +29,11 @@ func refuseSender(account string, sender queue.Address, where string) *queue.Ref
 		"Use a sender of the account's own domains, or add this one to its allowed senders.")
 }
 
+func refuseAuthors() *queue.Refusal {
+	return refuse(550, queue.Enhanced{5, 7, 1}, "The From field cannot be read, or there are several.",
+		"Write one From field, such as From: Shop <shop@example.com>.")
+}
+
 // refuseStore maps the store's trouble to what a client may hear, or to nil.
 func refuseStore(err error) *queue.Refusal {
 	switch {

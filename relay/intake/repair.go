@@ -34,17 +34,15 @@ func (h *header) applyFrom(account string, p Policy) *queue.Refusal {
 	if p.fromPolicy() == FromAccept {
 		return nil
 	}
-	var boxes []mailbox
-	for _, f := range h.fields {
-		if f.is("From") {
-			boxes = append(boxes, parseMailboxes(f.value())...)
-		}
-	}
+	boxes, certain := h.authors()
 	outside, found := firstOutside(boxes, p.Senders)
-	if !found && len(boxes) > 0 && h.count("From") == 1 {
+	if !found && certain && len(boxes) > 0 {
 		return nil
 	}
 	if p.fromPolicy() == FromReject {
+		if !found {
+			return refuseAuthors()
+		}
 		return refuseSender(account, outside.addr, "From address")
 	}
 	if _, has := h.get("Reply-To"); !has && found {
@@ -57,6 +55,19 @@ func (h *header) applyFrom(account string, p Policy) *queue.Refusal {
 	h.set("From", display+p.defaultSender().Path())
 	h.remove("Sender")
 	return nil
+}
+
+// authors reads all From fields. More than one are never certain: mail programs
+// show the first, or the last.
+func (h *header) authors() (boxes []mailbox, certain bool) {
+	certain = h.count("From") == 1
+	for _, f := range h.fields {
+		if f.is("From") {
+			more, sure := parseMailboxes(f.value())
+			boxes, certain = append(boxes, more...), certain && sure
+		}
+	}
+	return boxes, certain
 }
 
 func firstOutside(boxes []mailbox, allowed Senders) (mailbox, bool) {
