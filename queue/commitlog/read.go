@@ -194,6 +194,60 @@ func (c *cursor) each(ctx context.Context, from Position, fn func(item) error) (
 	return max(from, c.seg.first+Position(c.limit)), nil
 }
 
+// browseWindow is how much Browse reads at once.
+const browseWindow = 64 << 10
+
+// Browse is Scan for those who want some of the records: it steps over those of
+// other types, without reading large ones, up to the position to. fn may end it
+// by returning false; the position returned is then that of the record it was
+// called with. The entry's payload is good until fn returns.
+func (l *Log) Browse(ctx context.Context, from, to Position, want func(typ byte) bool, fn func(Entry) (more bool, err error)) (Position, error) {
+	to = min(to, l.End())
+	var buf []byte
+	for from < to {
+		c, release, err := l.at(from)
+		if err != nil {
+			return from, err
+		}
+		c.limit = min(c.limit, int64(to-c.seg.first))
+		c.buf, c.ahead = buf[:0], browseWindow
+		next, more, err := c.browse(ctx, from, want, fn)
+		buf, from = c.buf, next
+		release()
+		if err != nil || !more {
+			return from, err
+		}
+	}
+	return from, nil
+}
+
+func (c *cursor) browse(ctx context.Context, from Position, want func(typ byte) bool, fn func(Entry) (bool, error)) (next Position, more bool, err error) {
+	for c.off < c.limit {
+		if err := ctx.Err(); err != nil {
+			return from, false, err
+		}
+		off := c.off
+		h, _, err := c.head(off)
+		if err != nil {
+			return from, false, c.seg.corrupt(off, err)
+		}
+		if !want(h.typ) {
+			c.off += h.frameSize()
+			from = c.seg.first + Position(c.off)
+			continue
+		}
+		it, err := c.next()
+		if err != nil {
+			return from, false, c.seg.corrupt(off, err)
+		}
+		if more, err := fn(it.Entry); err != nil || !more {
+			return it.Position, false, err
+		}
+		from = it.Next
+	}
+	return max(from, c.seg.first+Position(c.limit)), true, nil
+}
+
 // Pin keeps the segment that holds pos readable until unpin is called, even
 // when it is removed meanwhile. unpin may be called more than once.
 func (l *Log) Pin(pos Position) (unpin func(), err error) {

@@ -84,41 +84,43 @@ func (s *Store) eventsFrom(p queue.Position) (at commitlog.Position, skip int, e
 	return first, 0, nil
 }
 
+// holdsEvents says which records are worth reading for their events.
+func holdsEvents(typ byte) bool { return typ == recordEnqueue || typ == recordChange }
+
 func (s *Store) readEvents(ctx context.Context, at commitlog.Position, skip, limit int) ([]queue.Event, queue.Position, error) {
 	var events []queue.Event
-	var buf []byte
-	end := s.log.Applied()
-	for looked := 0; at < end && len(events) < limit && looked < eventsLook; looked++ {
-		if err := ctx.Err(); err != nil {
-			return nil, "", err
+	looked, inside := 0, 0 // inside: events taken of the record that the walk ended at
+	if limit <= 0 {
+		return nil, position(at, skip), nil
+	}
+	next, err := s.log.Browse(ctx, at, s.log.Applied(), func(typ byte) bool {
+		if holdsEvents(typ) {
+			return true
 		}
-		info, err := s.log.Info(at)
-		if err != nil {
-			return nil, "", err
-		}
-		if info.Type != recordEnqueue && info.Type != recordChange {
-			at, skip = info.Next, 0
-			continue
-		}
-		if need := int(info.Size) + 64; cap(buf) < need {
-			buf = make([]byte, 0, max(2*need, 4<<10))
-		}
-		e, err := s.log.ReadAt(info.Position, buf)
-		if err != nil {
-			return nil, "", err
+		skip = 0
+		return false
+	}, func(e commitlog.Entry) (bool, error) {
+		if looked++; looked > eventsLook {
+			return false, nil
 		}
 		all, err := recordEvents(&e)
 		if err != nil {
-			return nil, "", unavailable("decode record at "+e.Position.String(), err)
+			return false, unavailable("decode record at "+e.Position.String(), err)
 		}
-		if skip = min(skip, len(all)); len(all)-skip > limit-len(events) {
-			n := skip + limit - len(events)
-			return append(events, all[skip:n]...), position(e.Position, n), nil
+		skip = min(skip, len(all))
+		if room := limit - len(events); len(all)-skip > room {
+			events = append(events, all[skip:skip+room]...)
+			inside = skip + room
+			return false, nil
 		}
 		events = append(events, all[skip:]...)
-		at, skip = e.Next, 0
+		skip = 0
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
 	}
-	return events, position(at, skip), nil
+	return events, position(next, inside), nil
 }
 
 // recordEvents returns the events of a record, with their positions.
