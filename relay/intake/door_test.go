@@ -153,6 +153,26 @@ func TestRewriteMovesTheVisitorToReplyTo(t *testing.T) {
 	}
 }
 
+func TestHeaderThatBreaksOffMayHaveAnyBody(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	d := newDoor(t, s, policies{"shop": {}})
+	body := "this line is no field\r\n" + strings.Repeat("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5eg==\r\n", 6000)
+	done, err := d.Submit(t.Context(), submission(t, "Subject: no empty line follows\r\n"+body, "bob@example.org"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, text := stored(t, s, done.ID)
+	if e.Message.Header.Subject != "no empty line follows" || !strings.HasSuffix(text, "\r\n\r\n"+body) {
+		t.Errorf("subject %q, the body came out changed", e.Message.Header.Subject)
+	}
+	_, err = d.Submit(t.Context(), submission(t, strings.Repeat("X-Field: "+strings.Repeat("y", 900)+"\r\n", 400)+"\r\nx", "bob@example.org"))
+	var r *queue.Refusal
+	if !errors.As(err, &r) || r.Enhanced != (queue.Enhanced{5, 3, 4}) {
+		t.Errorf("a header of 360 KB: %v, want it refused", err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)

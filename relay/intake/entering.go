@@ -70,6 +70,9 @@ func (e *entering) readHeader(block, text []byte) (_ []byte, ended bool, err err
 			return text, false, nil
 		}
 		if len(text) > maxHeader {
+			if brokenOff(text) {
+				return text, false, nil
+			}
 			return nil, false, refuse(552, queue.Enhanced{5, 3, 4}, "The header of the message is longer than 256 KiB.", "Send fewer or shorter header fields.")
 		}
 	}
@@ -86,6 +89,13 @@ func headerEnds(text []byte, from int) bool {
 		return !ok
 	}
 	return false
+}
+
+// brokenOff reports whether the header has ended without an empty line, by a
+// line that is no field: what follows may be as long as it likes.
+func brokenOff(text []byte) bool {
+	_, body, _ := parseHeader(text[:bytes.LastIndexByte(text, '\n')+1])
+	return len(body) > 0
 }
 
 // readError keeps what the reader says, for it knows best: a refusal (too
