@@ -20,6 +20,7 @@ func TestWrongValues(t *testing.T) {
 	long := strings.Repeat("x", 120)
 	for _, c := range []struct{ name, yaml, key, what string }{
 		{"unknown top-level key", "hostnam: x.example.com", "hostnam", "did you mean hostname?"},
+		{"unknown group", "submision: {listen: off}", "submision", "did you mean submission?"},
 		{"key in the wrong section", "trusted_networks: [10.0.0.0/8]", "trusted_networks", "did you mean submission.trusted_networks?"},
 		{"unknown key in a section", "delivery: {retries: 5m}", "delivery.retries", "did you mean delivery.retry?"},
 		{"unknown key far from any", "zzzzzzzzzz: 1", "zzzzzzzzzz", "look its name up"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -120,7 +121,7 @@ func (l *loader) entry(key, value *yaml.Node, path string, at func(int) string) 
 	case l.isSection(path):
 		l.mapping(value, path+".", at)
 	default:
-		f := unknownKey(key, path, l.known(func(k Key) string { return k.Path }))
+		f := unknownKey(key, path, append(l.known(func(k Key) string { return k.Path }), l.sections()...))
 		l.fail(path, at(f.line), f.what, f.fix)
 	}
 }
@@ -132,6 +133,17 @@ func (l *loader) isSection(path string) bool {
 		}
 	}
 	return false
+}
+
+// sections are the groups that keys are in, in order.
+func (l *loader) sections() []string {
+	var names []string
+	for _, path := range l.known(func(k Key) string { return k.Path }) {
+		if i := strings.LastIndexByte(path, '.'); i > 0 && !slices.Contains(names, path[:i]) {
+			names = append(names, path[:i])
+		}
+	}
+	return names
 }
 
 // unknownKey is the fault of a key that does not exist.
