@@ -195,7 +195,10 @@ func printEvent(out io.Writer, e v1.Event, addresses map[string]string) {
 		line += "  [in_doubt]"
 	}
 	if a := e.Attempt; a != nil {
-		line += fmt.Sprintf("  %s at %s", a.Stage, orNull(a.Host))
+		line += "  " + a.Stage
+		if a.Host != "" {
+			line += " at " + a.Host
+		}
 		if a.Code != 0 {
 			line += fmt.Sprintf(": %d %s %s", a.Code, a.Enhanced, strings.ReplaceAll(a.Reply, "\n", " "))
 		} else if a.Error != "" {
