@@ -39,12 +39,21 @@ func queueRow(m v1.Message) sendmail.QueueRow {
 		row.Held = row.Held || r.State == "held"
 		q := sendmail.QueueRecipient{Address: r.Address}
 		if a := r.Last; a != nil {
-			q.Reason = a.Error
-			if a.Code != 0 {
-				q.Reason = fmt.Sprintf("host %s said: %d %s %s", a.Host, a.Code, a.Enhanced, a.Reply)
-			}
+			q.Reason = reason(a)
 		}
 		row.Recipients = append(row.Recipients, q)
 	}
 	return row
+}
+
+// reason is what the next hop said or, before one was reached, what we found.
+func reason(a *v1.Attempt) string {
+	if a.Code == 0 {
+		return a.Error
+	}
+	said := fmt.Sprintf("%d %s %s", a.Code, a.Enhanced, a.Reply)
+	if a.Host == "" {
+		return said
+	}
+	return "host " + a.Host + " said: " + said
 }

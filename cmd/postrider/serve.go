@@ -22,9 +22,9 @@ type serveCmd struct {
 	Demo bool `help:"Run with a small simulated internet behind it, in a data directory that is thrown away."`
 }
 
-// drainTime is how long a stop may take in all; container runtimes kill after
-// ten seconds.
-const drainTime = 9 * time.Second
+// drainTime is how long what is in the air may take to end at a stop. Container
+// runtimes kill after ten seconds, and what is recorded last needs some of them.
+const drainTime = 8 * time.Second
 
 // exitTempFail is EX_TEMPFAIL: what failed may work the next time.
 const exitTempFail = 75
