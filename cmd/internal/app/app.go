@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,22 +101,31 @@ func (a *App) Start(ctx context.Context) error {
 // returns.
 func (a *App) Drain(ctx context.Context) error {
 	a.serving.Store(false)
-	errs := []error{
-		named("submission", a.submission.Drain(ctx)),
-		named("delivery", a.dispatcher.Drain(ctx)),
-		named("reports", a.reports.Drain(ctx)),
-		named("keys", a.keyring.Drain(ctx)),
-	}
+	// All at once: a client that is slow to hand its mail in must not use up the
+	// time of those that are being delivered.
+	errs := drainAll(ctx, map[string]func(context.Context) error{
+		"submission": a.submission.Drain, "delivery": a.dispatcher.Drain, "reports": a.reports.Drain,
+		"keys": a.keyring.Drain, "http": a.http.Drain,
+	})
 	a.sweeper.drain()
-	errs = append(errs, named("http", a.http.Drain(ctx)), a.Close())
-	return errors.Join(errs...)
+	return errors.Join(errs, a.Close())
 }
 
-func named(what string, err error) error {
-	if err == nil {
-		return nil
+func drainAll(ctx context.Context, parts map[string]func(context.Context) error) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for name, drain := range parts {
+		wg.Go(func() {
+			if err := drain(ctx); err != nil {
+				mu.Lock()
+				errs = append(errs, fmt.Errorf("drain %s: %w", name, err))
+				mu.Unlock()
+			}
+		})
 	}
-	return fmt.Errorf("drain %s: %w", what, err)
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // Close gives back what New opened. It is called by Drain, and instead of it
