@@ -267,7 +267,7 @@ func TestSinkEndsWhenAllIsIn(t *testing.T) {
 	addr := freeAddr(t)
 	received := filepath.Join(t.TempDir(), "received")
 	acked := filepath.Join(t.TempDir(), "acked")
-	for name, args := range map[string][]string{"expect": {"--expect=30"}, "idle": {"--idle=200ms"}} {
+	for name, args := range map[string][]string{"expect": {"--expect=30"}, "idle": {"--idle=3s"}} {
 		var out []byte
 		var wg sync.WaitGroup
 		wg.Go(func() {
