@@ -181,17 +181,19 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	return len(events) == batch, nil
 }
 
-// group is what one settlement of one message did.
+// group is what befell one message, without anything else between.
 type group []queue.Event
 
 func (g group) last() queue.Event { return g[len(g)-1] }
 
-// groupEvents joins neighbours that were committed together.
+// groupEvents joins neighbours of one message, so that the recipients that one
+// transaction refused are told of in one report. Their times are no guide: each
+// has its own.
 func groupEvents(events []queue.Event) []group {
 	var groups []group
 	for _, e := range events {
 		if n := len(groups); n > 0 {
-			if l := groups[n-1].last(); l.Message == e.Message && l.At.Equal(e.At) {
+			if groups[n-1].last().Message == e.Message {
 				groups[n-1] = append(groups[n-1], e)
 				continue
 			}
@@ -287,12 +289,14 @@ func (m *Maker) submit(ctx context.Context, msg queue.Message, ns []notice) erro
 		return err
 	}
 	done, err := m.o.Submitter.Submit(ctx, queue.Submission{
-		Account:        msg.Account,
-		Source:         queue.Source{Kind: "internal"},
-		Envelope:       queue.Envelope{SMTPUTF8: !d.to.ASCII()},
-		Recipients:     []queue.SubmittedRecipient{{Address: d.to, Notify: queue.NotifyNever}},
-		Priority:       queue.PriorityNormal,
-		IdempotencyKey: "dsn/" + ns[0].event.ID.String(),
+		Account:    msg.Account,
+		Source:     queue.Source{Kind: "internal"},
+		Envelope:   queue.Envelope{SMTPUTF8: !d.to.ASCII()},
+		Recipients: []queue.SubmittedRecipient{{Address: d.to, Notify: queue.NotifyNever}},
+		Priority:   queue.PriorityNormal,
+		// The last one, since events may have joined the group when it is read
+		// again: they must not pass for reported.
+		IdempotencyKey: "dsn/" + ns[len(ns)-1].event.ID.String(),
 		Content:        bytes.NewReader(d.render()),
 	})
 	var refusal *queue.Refusal

@@ -330,6 +330,76 @@ func TestARepeatedRoundReportsOnce(t *testing.T) {
 	}
 }
 
+func TestRecipientsOfOneTransactionShareAReport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.submit("shop@example.com", queue.Envelope{}, w.to("bob@example.org", 0), w.to("ok@example.org", 0), w.to("carol@example.org", 0))
+	leases, err := w.store.Lease(t.Context(), queue.LeaseRequest{Now: w.now, Holder: "one", TTL: time.Minute, Max: 10})
+	if err != nil || len(leases) != 1 || leases[0].Message.ID != id {
+		t.Fatalf("leases %v, %v", leases, err)
+	}
+	var ss []queue.Settlement
+	for i, r := range leases[0].Recipients {
+		a := w.attempt(550, queue.Enhanced{5, 1, 1}, "no")
+		a.Took += time.Duration(i) // as replies come one after the other
+		s := queue.Settlement{Recipient: r.ID, Outcome: queue.StateBounced, Attempt: a}
+		if r.Address.Local == "ok" {
+			s.Outcome = queue.StateDelivered
+		}
+		ss = append(ss, s)
+	}
+	if err := w.store.Settle(t.Context(), leases[0], ss); err != nil {
+		t.Fatal(err)
+	}
+	w.round(w.maker())
+	got := w.reports("shop@example.com")
+	if len(got) != 1 || len(got[0].fields) != 3 {
+		t.Fatalf("%d reports, want one about two recipients", len(got))
+	}
+}
+
+type submitter func(context.Context, queue.Submission) (queue.Submitted, error)
+
+func (f submitter) Submit(ctx context.Context, s queue.Submission) (queue.Submitted, error) {
+	return f(ctx, s)
+}
+
+// A crash between a report and its position must not hide what joined the group
+// meanwhile.
+func TestEventsThatCameAfterACrashAreReported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.submit("shop@example.com", queue.Envelope{}, w.to("bob@example.org", 0), w.to("carol@example.net", 0))
+	settle := func(domain string) {
+		leases, err := w.store.Lease(t.Context(), queue.LeaseRequest{Now: w.now, Holder: "one", TTL: time.Minute, Max: 1, Lane: queue.Lane(domain)})
+		if err != nil || len(leases) != 1 || leases[0].Message.ID != id {
+			t.Fatalf("leases %v, %v", leases, err)
+		}
+		s := queue.Settlement{Recipient: leases[0].Recipients[0].ID, Outcome: queue.StateBounced, Attempt: w.attempt(550, queue.Enhanced{5, 1, 1}, "no")}
+		if err := w.store.Settle(t.Context(), leases[0], []queue.Settlement{s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle("example.org")
+	first := submitter(func(ctx context.Context, sub queue.Submission) (queue.Submitted, error) {
+		settle("example.net") // after the events were read, before the report is in
+		return w.door.Submit(ctx, sub)
+	})
+	if _, err := w.maker(func(o *report.Options) { o.Submitter = first }).Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Acknowledge(t.Context(), "dsn", ""); err != nil {
+		t.Fatal(err)
+	}
+	w.round(w.maker())
+	for _, p := range w.reports("shop@example.com") {
+		if strings.Contains(p.status, "carol@example.net") {
+			return
+		}
+	}
+	t.Fatal("the second bounce was not reported")
+}
+
 func TestOnlyOneNodeReports(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
