@@ -109,7 +109,7 @@ const (
 	// line of RFC 4954 §4.
 	maxCommand = 12288 + 2
 	// maxBodyLine bounds a line of a content. RFC 5321 says 998, programs send
-	// tens of thousands; what goes out is wrapped or encoded elsewhere.
+	// tens of thousands; they go out as they came.
 	maxBodyLine = 128 << 10
 )
 
