@@ -95,7 +95,7 @@ func (r *Resolver) planLiteral(name string, addr netip.Addr) (Plan, error) {
 	case r.isOwn(addr):
 		return Plan{}, newError(KindLoop, name, "the address is our own: mail would loop back")
 	case !r.o.AllowPrivate && ProhibitedAddr(addr):
-		return Plan{}, newError(KindProhibited, name, "the address is private or reserved")
+		return Plan{}, newError(KindProhibited, name, "the address is private or reserved (delivery.allow_private_destinations lets mail go there)")
 	}
 	return Plan{
 		Domain: name, Site: name, Pool: name, Implicit: true, AllowPrivate: r.o.AllowPrivate,
@@ -264,7 +264,7 @@ func (t *tally) verdict(c *compiled, own bool) error {
 	case t.temporary != nil:
 		return newError(t.temporary.Kind, c.domain, "mail server "+t.temporary.Domain+": "+t.temporary.Detail).because(t.temporary.err)
 	case t.prohibited != "":
-		return newError(KindProhibited, c.domain, "mail server "+t.prohibited+" has only private or reserved addresses")
+		return newError(KindProhibited, c.domain, "mail server "+t.prohibited+" has only private or reserved addresses (delivery.allow_private_destinations lets mail go there)")
 	case c.implicit:
 		return newError(KindNoData, c.domain, "the domain has no mail server and no address (neither MX, A nor AAAA)")
 	}

@@ -37,12 +37,14 @@ const (
 	ClassContentSpam   Class = "content.spam"
 	ClassContentVirus  Class = "content.virus"
 	ClassContentFormat Class = "content.format"
+	ClassContentUTF8   Class = "content.utf8"
 	ClassSize          Class = "size"
 
 	ClassPolicyRecipient Class = "policy.recipient"
 	ClassRelayDenied     Class = "relay.denied"
 	ClassSenderInvalid   Class = "sender.invalid"
 	ClassRouteAuth       Class = "route.auth" // a smart host refused our login
+	ClassRouteBad        Class = "route.bad"  // a smart host cannot be found
 	ClassLoop            Class = "loop"
 	ClassProtocol        Class = "protocol"
 	ClassExpired         Class = "expired"

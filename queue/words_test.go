@@ -205,7 +205,7 @@ func TestEveryClassHasAdvice(t *testing.T) {
 		queue.ClassTLSRequired, queue.ClassGreylist, queue.ClassRateSite, queue.ClassBlockIP, queue.ClassBlockDomain,
 		queue.ClassAuthNone, queue.ClassAuthSPF, queue.ClassAuthDKIM, queue.ClassAuthDMARC, queue.ClassAuthAlign,
 		queue.ClassAuthPTR, queue.ClassContentSpam, queue.ClassContentVirus, queue.ClassContentFormat, queue.ClassSize,
-		queue.ClassPolicyRecipient, queue.ClassRelayDenied, queue.ClassSenderInvalid, queue.ClassRouteAuth, queue.ClassLoop,
+		queue.ClassPolicyRecipient, queue.ClassRelayDenied, queue.ClassSenderInvalid, queue.ClassRouteAuth, queue.ClassRouteBad, queue.ClassContentUTF8, queue.ClassLoop,
 		queue.ClassProtocol, queue.ClassExpired, queue.ClassSystemTemp, queue.ClassLocalTemp, queue.ClassOtherPerm,
 	}
 	seen := map[string]queue.Class{}

@@ -33,12 +33,28 @@ func (f *adminFlags) connect(sh *shell) (*client.Client, error) {
 	if path == "" {
 		// Problems elsewhere in the file are no reason not to find the socket.
 		cfg, _ := configs.Load(loadOptions(sh, f.Config, nil))
-		path = cfg.Admin.Socket
+		path = usualSocket(cfg)
 	}
 	if path == "" {
 		return nil, errors.New("the admin socket is turned off: set POSTRIDER_URL and POSTRIDER_API_KEY")
 	}
 	return client.NewSocket(path), nil
+}
+
+// usualSocket is where the configuration says; where nothing says, and there is
+// none below the working directory, the places of an installed relay are tried
+// as sendmail does.
+func usualSocket(cfg *configs.Config) string {
+	path := cfg.Admin.Socket
+	if path == "" || cfg.Origin("data_dir") != "default" || cfg.Origin("admin.socket") != "default" {
+		return path
+	}
+	for _, p := range []string{path, "/run/postrider/admin.sock", "/var/lib/postrider/admin.sock"} {
+		if _, err := os.Lstat(p); err == nil {
+			return p
+		}
+	}
+	return path
 }
 
 func secretEnv(sh *shell, name string) (string, error) {

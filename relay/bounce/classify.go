@@ -34,8 +34,9 @@ type Verdict struct {
 
 // History is what came before the attempt.
 type History struct {
-	Tries int           // attempts so far, this one included
-	Age   time.Duration // since the message was accepted
+	Tries     int           // attempts so far, this one included
+	Age       time.Duration // since the message was accepted
+	SmartHost bool          // it was made by a static route, not by MX
 }
 
 // Classify says what a failed attempt means. Attempts that neither a peer's
@@ -44,6 +45,11 @@ func (c *Classifier) Classify(a *queue.Attempt, h History) Verdict {
 	code := codeOf(a.Reply)
 	v := c.class(a, code)
 	p := policies[v.Class]
+	if h.SmartHost && v.Class == queue.ClassRelayDenied {
+		// The smart host does not know us (any more): that is for the operator to
+		// mend and no reason to bounce what waits.
+		p = policies[queue.ClassRouteAuth]
+	}
 	v.Final = p.final(a.Stage, code, h)
 	v.MinDelay = p.minDelay
 	return v

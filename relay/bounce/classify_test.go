@@ -60,7 +60,7 @@ func TestSampleReplies(t *testing.T) {
 		seen[v.Class] = true
 	}
 	for _, ru := range c.rules {
-		if !seen[ru.class] && ru.class != queue.ClassRcptMoved {
+		if !seen[ru.class] && ru.class != queue.ClassRcptMoved && ru.class != queue.ClassContentUTF8 {
 			t.Errorf("no sample shows class %s", ru.class)
 		}
 	}
@@ -97,7 +97,7 @@ func TestOurOwnFindingsDecide(t *testing.T) {
 		final bool
 	}{
 		{queue.StageMail, queue.Enhanced{5, 3, 4}, "the message has 9 octets, mx takes 8", queue.ClassSize, true},
-		{queue.StageMail, queue.Enhanced{5, 6, 7}, "mx does not know SMTPUTF8", queue.ClassContentFormat, true},
+		{queue.StageMail, queue.Enhanced{5, 6, 7}, "mx does not know SMTPUTF8", queue.ClassContentUTF8, true},
 		{queue.StageRcpt, queue.Enhanced{5, 1, 3}, "the address cannot be sent", queue.ClassRcptSyntax, true},
 		{queue.StageRoute, queue.Enhanced{4, 4, 3}, "no answer", queue.ClassDNSTemp, false},
 	} {
@@ -105,6 +105,18 @@ func TestOurOwnFindingsDecide(t *testing.T) {
 		if v := c.Classify(a, History{Tries: 1}); v.Class != k.want || v.Final != k.final {
 			t.Errorf("%v %s: %+v, want %s, final %v", k.code, k.text, v, k.want, k.final)
 		}
+	}
+}
+
+func TestASmartHostThatDeniesRelayingBouncesNothing(t *testing.T) {
+	t.Parallel()
+	c := mustNew(t)
+	a := &queue.Attempt{Stage: queue.StageRcpt, Reply: parseReply(t, "554 5.7.1 <bob@example.org>: Relay access denied")}
+	if v := c.Classify(a, History{Tries: 9, Age: 50 * time.Hour, SmartHost: true}); v.Final || v.Class != queue.ClassRelayDenied || v.MinDelay == 0 {
+		t.Errorf("at a smart host: %+v", v)
+	}
+	if v := c.Classify(a, History{Tries: 1}); !v.Final {
+		t.Errorf("at a mail exchanger: %+v", v)
 	}
 }
 

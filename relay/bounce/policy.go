@@ -44,6 +44,8 @@ var policies = map[queue.Class]policy{
 	queue.ClassContentSpam:     {maxAge: day},
 	queue.ClassContentVirus:    {maxAge: day},
 	queue.ClassContentFormat:   {maxAge: day},
+	queue.ClassContentUTF8:     {},
+	queue.ClassRouteBad:        {retry5xx: true},
 	queue.ClassSize:            {maxAge: day},
 	queue.ClassPolicyRecipient: {},
 	queue.ClassRelayDenied:     {maxAge: time.Hour},

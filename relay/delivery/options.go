@@ -100,6 +100,9 @@ type Options struct {
 	MXPort      uint16         // of mail exchangers; 0: 25
 	MXTLS       outbound.TLS   // towards mail exchangers; the zero value is opportunistic
 
+	// KeyPatience is how long a worker waits for a DKIM key that is being made
+	// before the message is put off; 0: 3 s.
+	KeyPatience time.Duration
 	// MessagesPerConnection of a pooled connection; 0: 100.
 	MessagesPerConnection int
 	// Recheck is how often the clock is looked at while nothing is due, for
@@ -133,6 +136,7 @@ func (o *Options) setDefaults() {
 	orDefault(&o.Workers, 64)
 	orDefault(&o.LeaseTTL, 2*time.Minute)
 	orDefault(&o.Recheck, 15*time.Second)
+	orDefault(&o.KeyPatience, 3*time.Second)
 	if o.DelayNotice == 0 {
 		o.DelayNotice = 4 * time.Hour
 	}

@@ -66,13 +66,13 @@ func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbou
 		}
 		return s, 0
 	}
-	return d.judge(r, rc, &a)
+	return d.judge(r, rc, &a, next.relay)
 }
 
 // judge settles a failed attempt as the classifier says.
-func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt) (s queue.Settlement, rest time.Duration) {
+func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt, smartHost bool) (s queue.Settlement, rest time.Duration) {
 	m := &r.lease.Message
-	v := d.o.Classifier.Classify(a, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt)})
+	v := d.o.Classifier.Classify(a, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt), SmartHost: smartHost})
 	if v.Final && !a.InDoubt {
 		return queue.Settlement{Recipient: rc.ID, Outcome: queue.StateBounced, Attempt: a, Class: v.Class}, 0
 	}

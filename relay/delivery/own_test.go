@@ -86,6 +86,7 @@ func TestMessageWaitsForItsKey(t *testing.T) {
 	sim := w.hop(addrA, smtpsim.Options{})
 	k := &keyStore{made: make(chan struct{})}
 	w.sign(k, true)
+	w.options.KeyPatience = time.Millisecond
 	w.start()
 	id := w.queue("joe@a.test")
 	r := w.until(id, "put off", func(rs []queue.Recipient) bool { return rs[0].State == queue.StateDeferred })[0]
@@ -106,6 +107,23 @@ func TestMessageWaitsForItsKey(t *testing.T) {
 	}
 	if raw := string(sim.Messages()[0].Raw); len(raw) < 15 || raw[:15] != "DKIM-Signature:" {
 		t.Errorf("not signed: %.100s", raw)
+	}
+}
+
+func TestAKeyThatComesSoonIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.hop(addrA, smtpsim.Options{})
+	k := &keyStore{made: make(chan struct{})}
+	close(k.made)
+	w.sign(k, true)
+	w.options.KeyPatience = 20 * time.Second
+	w.start()
+	id := w.queue("joe@a.test")
+	w.all(id, queue.StateDelivered)
+	h, err := w.store.History(t.Context(), id)
+	if err != nil || len(h) != 2 {
+		t.Errorf("%d events, want queued and delivered: %v", len(h), err)
 	}
 }
 

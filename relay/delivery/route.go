@@ -81,7 +81,9 @@ func (d *Dispatcher) observe(stage queue.Stage, began time.Time) {
 	}
 }
 
-// noRoute settles what the lookup found out.
+// noRoute settles what the lookup found out. A domain that does not exist, or has
+// only private addresses, is looked up once more before that is final: DNS may
+// be in the middle of a change.
 func (d *Dispatcher) noRoute(ctx context.Context, r *run, err error) {
 	a := queue.Attempt{Start: r.start, Took: d.o.Now().Sub(r.start), Stage: queue.StageRoute, Error: clip(err.Error(), 512)}
 	missing := false
@@ -89,13 +91,17 @@ func (d *Dispatcher) noRoute(ctx context.Context, r *run, err error) {
 	if errors.As(err, &e) {
 		enhanced, _ := queue.ParseEnhanced(e.Enhanced)
 		a.Reply = queue.Reply{Code: e.Code, Enhanced: enhanced, Text: e.Detail}
-		missing = e.Kind == mx.KindNXDomain && !e.Temporary
+		missing = (e.Kind == mx.KindNXDomain || e.Kind == mx.KindProhibited) && !e.Temporary
 	}
+	_, smartHost := d.o.Routes.Lookup(r.open[0].Address.Domain)
 	ss := make([]queue.Settlement, len(r.open))
 	for i, rc := range r.open {
 		a := a
 		a.Number = rc.Attempts + 1
-		ss[i], _ = d.judge(r, rc, &a)
+		ss[i], _ = d.judge(r, rc, &a, smartHost)
+		if smartHost {
+			ss[i].Class = queue.ClassRouteBad
+		}
 		if missing && a.Number == 1 && ss[i].Outcome == queue.StateBounced {
 			again := r.start.Add(recheckMin + time.Duration(d.o.Rand()*float64(recheckMin)))
 			ss[i] = d.deferral(r, rc, &a, ss[i].Class, again)

@@ -121,15 +121,14 @@ func (s *signatures) current(ctx context.Context, sig dkim.Signature, domain str
 	return slices.EqualFunc(sig.KeyIDs, keys, func(id string, k dkim.Key) bool { return id == k.ID() })
 }
 
-// A worker waits keyPatience for a key that is being made, which takes some
-// tenths of a second, but not more than keyWaiters of them: new domains must not
-// occupy us. Then the message is tried again after keyWait, and later the longer
-// it takes.
+// A worker waits Options.KeyPatience for a key that is being made, which takes
+// some tenths of a second, but not more than keyWaiters of them: new domains must
+// not occupy us. Then the message is tried again after keyWait, and later the
+// longer it takes.
 const (
-	keyPatience = 3 * time.Second
-	keyWaiters  = 8
-	keyWait     = 2 * time.Second
-	keyWaitMax  = time.Minute
+	keyWaiters = 8
+	keyWait    = 2 * time.Second
+	keyWaitMax = time.Minute
 )
 
 // sign returns the signature fields of the run's message, empty where none are
@@ -174,17 +173,18 @@ func (d *Dispatcher) keyCame(ctx context.Context, domain string) bool {
 	if d.waiters.Add(1) > keyWaiters {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	ctx, cancel := context.WithTimeout(ctx, d.o.KeyPatience)
 	defer cancel()
 	return d.o.Keys.Wait(ctx, domain) == nil
 }
 
 // waitForKey puts the recipients off for a moment, which counts as no attempt.
 func (d *Dispatcher) waitForKey(ctx context.Context, r *run) {
-	wait := min(max(r.start.Sub(r.lease.Message.AcceptedAt)/4, keyWait), keyWaitMax)
+	now := d.o.Now()
+	wait := min(max(now.Sub(r.lease.Message.AcceptedAt)/4, keyWait), keyWaitMax)
 	ss := make([]queue.Settlement, len(r.open))
 	for i, rc := range r.open {
-		ss[i] = d.deferral(r, rc, nil, queue.ClassLocalTemp, r.start.Add(wait))
+		ss[i] = d.deferral(r, rc, nil, queue.ClassLocalTemp, now.Add(wait))
 		ss[i].Reason = "the DKIM key of " + clip(r.lease.Message.Header.From.Domain, 255) + " is being made"
 	}
 	d.settle(ctx, r, r.open, ss)

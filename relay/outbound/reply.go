@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"postrider/queue"
 )
@@ -143,28 +144,28 @@ func parseReplyLine(line []byte) (code int, text []byte, last bool, err error) {
 }
 
 // reply makes the reply fit for the record: codes apart, no control characters.
+// Of one that is too long the end stays, since many servers say there what the
+// matter is, and the lines before it are cut.
 func (r rawReply) reply(command string) queue.Reply {
 	out := queue.Reply{Code: r.code, Command: command}
-	var b strings.Builder
-	first := true
+	var lines []string
 	for line := range strings.Lines(string(r.text)) {
 		line = strings.TrimRight(line, "\n")
 		if e, rest, ok := cutEnhanced(line); ok {
 			out.Enhanced, line = e, rest // the last line that has one decides
 		}
-		if !first {
-			b.WriteByte('\n')
-		}
-		first = false
-		room := maxReplyText - b.Len()
-		if room <= 0 {
-			break
-		}
-		b.WriteString(clipText(line, room))
+		lines = append(lines, clipText(line, maxReplyText))
 	}
-	out.Text = b.String()
+	out.Text = strings.Join(lines, "\n")
 	if len(out.Text) > maxReplyText {
-		out.Text = out.Text[:maxReplyText]
+		const gap = "...\n"
+		last := clipText(lines[len(lines)-1], maxReplyText/2)
+		head := strings.Join(lines[:len(lines)-1], "\n")
+		n := min(len(head), maxReplyText-len(gap)-len(last))
+		for n > 0 && n < len(head) && !utf8.RuneStart(head[n]) {
+			n--
+		}
+		out.Text = head[:n] + gap + last
 	}
 	return out
 }

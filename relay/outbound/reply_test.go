@@ -30,7 +30,7 @@ func TestReplies(t *testing.T) {
 		{name: "the last enhanced code counts", in: "550-5.7.1 a\r\n550 5.1.1 b\r\n", want: queue.Reply{Code: 550, Enhanced: queue.Enhanced{5, 1, 1}, Text: "a\nb"}},
 		{name: "code of another class is kept", in: "421 5.7.32 x\r\n", want: queue.Reply{Code: 421, Enhanced: queue.Enhanced{5, 7, 32}, Text: "x"}},
 		{name: "control characters", in: "250 a\x00b\x1b[1mc\x7f\xff\r\n", want: queue.Reply{Code: 250, Text: "a b [1mc ?"}},
-		{name: "long text is cut", in: "250-" + long + "\r\n250 tail\r\n", want: queue.Reply{Code: 250, Text: long[:1024]}},
+		{name: "long text is cut before its last line", in: "250-" + long + "\r\n250 tail\r\n", want: queue.Reply{Code: 250, Text: long[:1016] + "...\ntail"}},
 		{name: "different codes", in: "250-a\r\n550 b\r\n", err: "different codes"},
 		{name: "text", in: "hello\r\n", err: "not a reply"},
 		{name: "1yz", in: "150 x\r\n", err: "not a reply"},
@@ -174,5 +174,22 @@ func TestCommands(t *testing.T) {
 		if got, err := appendPath(nil, a, true); err == nil {
 			t.Errorf("%+v became %q", a, got)
 		}
+	}
+}
+
+func TestALongReplyKeepsItsEnd(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ü", 600)
+	r := rawReply{code: 550, text: []byte("5.7.1 " + long + "\n5.7.1 the reason\n")}.reply("MAIL")
+	if len(r.Text) > maxReplyText || !strings.HasSuffix(r.Text, "...\nthe reason") || !utf8.ValidString(r.Text) || r.Enhanced != (queue.Enhanced{5, 7, 1}) {
+		t.Errorf("%d octets, %s: %q", len(r.Text), r.Enhanced, r.Text)
+	}
+	one := rawReply{code: 550, text: []byte(strings.Repeat("x", 3000))}.reply("MAIL")
+	if len(one.Text) != maxReplyText {
+		t.Errorf("%d octets of one line", len(one.Text))
+	}
+	many := rawReply{code: 550, text: []byte(strings.Repeat("line of text\n", 120) + "5.2.2 full")}.reply("RCPT")
+	if len(many.Text) > maxReplyText || many.Enhanced != (queue.Enhanced{5, 2, 2}) || !strings.HasSuffix(many.Text, "full") {
+		t.Errorf("%s %q", many.Enhanced, many.Text)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,8 @@ type App struct {
 	submission *submission.Server
 	http       *api.Server
 	httpAddrs  []net.Addr
+
+	adminSocket string // path, once it is there
 
 	first struct {
 		name, password, key string
@@ -135,6 +138,9 @@ func (a *App) Close() error {
 		p.Close()
 	}
 	var errs []error
+	if a.adminSocket != "" {
+		errs = append(errs, os.Remove(a.adminSocket))
+	}
 	if a.resolver != nil {
 		errs = append(errs, a.resolver.Close())
 	}

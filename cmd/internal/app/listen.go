@@ -81,6 +81,7 @@ func (a *App) listenHTTP() error {
 		if err != nil {
 			return fmt.Errorf("listen for administration: %w", err)
 		}
+		a.adminSocket = path
 		a.http.ServeAdmin(l)
 	}
 	certs, err := a.tlsConfig()

@@ -86,6 +86,31 @@ func TestOnlyTestPackagesImportTesting(t *testing.T) {
 	}
 }
 
+// Nothing on the way in may ask the DNS or the network: a dead resolver must not
+// hang a web page.
+func TestTheAcceptPathAsksNoDNS(t *testing.T) {
+	t.Parallel()
+	for _, f := range goFiles(t) {
+		if f.test || !slices.Contains([]string{"relay/intake", "relay/submission", "relay/auth"}, path.Dir(f.path)) {
+			continue
+		}
+		for _, imp := range f.imports {
+			if strings.HasPrefix(imp, module+"/mx") || strings.Contains(imp, "miekg/dns") || imp == "net/http" {
+				t.Errorf("%s: the accept path may not import %s", f.path, imp)
+			}
+		}
+		text, err := os.ReadFile(filepath.Join(moduleRoot(t), filepath.FromSlash(f.path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{"net.Lookup", "net.Resolver", "net.DefaultResolver", "net.ResolveTCPAddr", "net.ResolveIPAddr"} {
+			if bytes.Contains(text, []byte(call)) {
+				t.Errorf("%s: the accept path may not use %s", f.path, call)
+			}
+		}
+	}
+}
+
 // The rules themselves are shown to bite.
 func TestRulesCatchViolations(t *testing.T) {
 	t.Parallel()
