@@ -236,7 +236,7 @@ func TestConcurrentDeliveriesShareTheConnectionsAllowed(t *testing.T) {
 	s := sim(t, smtpsim.Options{})
 	p := pool(t, outbound.Options{})
 	tg := target(s)
-	tg.Limits.Connections = limit
+	tg.Limits.Connections, tg.Limits.MessagesPerConnection = limit, workers*each
 	ctx := within(t)
 	var wg sync.WaitGroup
 	for w := range workers {
