@@ -156,44 +156,6 @@ func (l *Log) Scan(ctx context.Context, from Position, fn func(Entry) error) (Po
 	return l.scan(ctx, from, l.End(), func(it item) error { return fn(it.Entry) })
 }
 
-func (l *Log) scan(ctx context.Context, from, to Position, fn func(item) error) (Position, error) {
-	var buf []byte
-	for from < to {
-		c, release, err := l.at(from)
-		if err != nil {
-			return from, err
-		}
-		c.limit = min(c.limit, int64(to-c.seg.first))
-		c.buf, c.ahead = buf[:0], window
-		from, err = c.each(ctx, from, fn)
-		buf = c.buf
-		release()
-		if err != nil {
-			return from, err
-		}
-	}
-	return from, nil
-}
-
-// each calls fn for the records up to the limit and returns the next position.
-func (c *cursor) each(ctx context.Context, from Position, fn func(item) error) (Position, error) {
-	for c.off < c.limit {
-		if err := ctx.Err(); err != nil {
-			return from, err
-		}
-		off := c.off
-		it, err := c.next()
-		if err != nil {
-			return from, c.seg.corrupt(off, err)
-		}
-		if err := fn(it); err != nil {
-			return it.Position, err
-		}
-		from = it.Next
-	}
-	return max(from, c.seg.first+Position(c.limit)), nil
-}
-
 // browseWindow is how much Browse reads at once.
 const browseWindow = 64 << 10
 
@@ -202,7 +164,22 @@ const browseWindow = 64 << 10
 // by returning false; the position returned is then that of the record it was
 // called with. The entry's payload is good until fn returns.
 func (l *Log) Browse(ctx context.Context, from, to Position, want func(typ byte) bool, fn func(Entry) (more bool, err error)) (Position, error) {
-	to = min(to, l.End())
+	w := walk{ahead: browseWindow, want: want, fn: func(it item) (bool, error) { return fn(it.Entry) }}
+	return l.walk(ctx, from, min(to, l.End()), w)
+}
+
+func (l *Log) scan(ctx context.Context, from, to Position, fn func(item) error) (Position, error) {
+	return l.walk(ctx, from, to, walk{ahead: window, fn: func(it item) (bool, error) { return true, fn(it) }})
+}
+
+// walk is one way through the records of the log.
+type walk struct {
+	ahead int64               // how much to read at once
+	want  func(typ byte) bool // nil: all
+	fn    func(item) (more bool, err error)
+}
+
+func (l *Log) walk(ctx context.Context, from, to Position, w walk) (Position, error) {
 	var buf []byte
 	for from < to {
 		c, release, err := l.at(from)
@@ -210,8 +187,8 @@ func (l *Log) Browse(ctx context.Context, from, to Position, want func(typ byte)
 			return from, err
 		}
 		c.limit = min(c.limit, int64(to-c.seg.first))
-		c.buf, c.ahead = buf[:0], browseWindow
-		next, more, err := c.browse(ctx, from, want, fn)
+		c.buf, c.ahead = buf[:0], w.ahead
+		next, more, err := c.each(ctx, from, w)
 		buf, from = c.buf, next
 		release()
 		if err != nil || !more {
@@ -221,26 +198,29 @@ func (l *Log) Browse(ctx context.Context, from, to Position, want func(typ byte)
 	return from, nil
 }
 
-func (c *cursor) browse(ctx context.Context, from Position, want func(typ byte) bool, fn func(Entry) (bool, error)) (next Position, more bool, err error) {
+// each walks the records up to the limit and returns the next position.
+func (c *cursor) each(ctx context.Context, from Position, w walk) (next Position, more bool, err error) {
 	for c.off < c.limit {
 		if err := ctx.Err(); err != nil {
 			return from, false, err
 		}
 		off := c.off
-		h, _, err := c.head(off)
-		if err != nil {
-			return from, false, c.seg.corrupt(off, err)
-		}
-		if !want(h.typ) {
-			c.off += h.frameSize()
-			from = c.seg.first + Position(c.off)
-			continue
+		if w.want != nil {
+			h, _, err := c.head(off)
+			if err != nil {
+				return from, false, c.seg.corrupt(off, err)
+			}
+			if !w.want(h.typ) {
+				c.off += h.frameSize()
+				from = c.seg.first + Position(c.off)
+				continue
+			}
 		}
 		it, err := c.next()
 		if err != nil {
 			return from, false, c.seg.corrupt(off, err)
 		}
-		if more, err := fn(it.Entry); err != nil || !more {
+		if more, err := w.fn(it); err != nil || !more {
 			return it.Position, false, err
 		}
 		from = it.Next
