@@ -108,17 +108,6 @@ func (s Senders) Allow(a queue.Address) bool {
 	return false
 }
 
-// Domains lists the domains that patterns name themselves, without wildcards.
-func (s Senders) Domains() []string {
-	var names []string
-	for _, p := range s.patterns {
-		if !p.below {
-			names = append(names, p.domain)
-		}
-	}
-	return names
-}
-
 // Default proposes a sender of the set: its first full address, else noreply at
 // its first domain, else none.
 func (s Senders) Default() queue.Address {
