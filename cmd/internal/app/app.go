@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,7 @@ type App struct {
 	keyring    *dkim.Keyring
 	pools      []*outbound.Pool
 	auth       *auth.Authenticator
+	certs      *tls.Config // nil without certificates; SMTP and HTTP share one watch on the files
 	dispatcher *delivery.Dispatcher
 	reports    *report.Maker
 	sweeper    *sweeper

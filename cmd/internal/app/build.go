@@ -163,9 +163,15 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		return err
 	}
 	d := a.cfg.Delivery
+	// Where private addresses are allowed anyhow, one pool serves all.
+	sender := a.newPool(d.AllowPrivateDestinations)
+	private := sender
+	if !d.AllowPrivateDestinations {
+		private = a.newPool(true)
+	}
 	a.dispatcher = delivery.New(delivery.Options{
 		Store: a.store, Router: a.resolver, Routes: routes,
-		Sender: a.newPool(d.AllowPrivateDestinations), PrivateSender: a.newPool(true),
+		Sender: sender, PrivateSender: private,
 		Classifier: classifier, Limits: throttle.New(throttle.Options{Connections: d.ConnectionsPerSite}),
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
 		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.cfg.Hostname, Schedule: queue.Schedule(d.Retry),

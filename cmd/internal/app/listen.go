@@ -20,12 +20,12 @@ import (
 
 func (a *App) buildSubmission(door *intake.Door) error {
 	s := a.cfg.Submission
-	certs, err := a.tlsConfig()
-	if err != nil {
+	var err error
+	if a.certs, err = a.tlsConfig(); err != nil {
 		return err
 	}
 	o := submission.Options{
-		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, TLS: certs,
+		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, TLS: a.certs,
 		Socket:          submission.Socket{Path: s.Socket, Mode: s.SocketMode},
 		TrustedNetworks: s.TrustedNetworks, AcceptTrustedLogin: true, AuthWithoutTLS: submission.AuthWithoutTLS(s.AuthWithoutTLS),
 		MaxSize: s.MaxMessageSize, MaxRecipients: s.MaxRecipients, MaxConnections: s.MaxConnections, MaxPerAddress: s.MaxConnectionsPerAddress,
@@ -84,20 +84,16 @@ func (a *App) listenHTTP() error {
 		a.adminSocket = path
 		a.http.ServeAdmin(l)
 	}
-	certs, err := a.tlsConfig()
-	if err != nil {
-		return err
-	}
 	for _, l := range a.cfg.HTTP.Listen {
 		ln, err := net.Listen("tcp", l.Address())
 		if err != nil {
 			return fmt.Errorf("listen for HTTP: %w; set http.listen (POSTRIDER_HTTP_LISTEN) to a free address, or to off", err)
 		}
 		if l.Mode != configs.ListenPlain {
-			if certs == nil {
+			if a.certs == nil {
 				return errors.Join(errors.New("listen for HTTP: "+l.String()+" needs TLS: set tls.cert and tls.key"), ln.Close())
 			}
-			ln = tls.NewListener(ln, certs)
+			ln = tls.NewListener(ln, a.certs)
 		}
 		a.httpAddrs = append(a.httpAddrs, ln.Addr())
 		a.http.ServePublic(ln)
