@@ -37,6 +37,14 @@ type Harness struct {
 	// the returned function gives it back.
 	Full func(t *testing.T, s queue.Store) (room func())
 
+	// Archive says that the stores are a queue.Archive too.
+	Archive bool
+
+	// Partitions is how many queues the engine spreads a store over; zero means
+	// 1. With more, what is promised of order, and of lanes in which nothing
+	// else is due, holds within each of them.
+	Partitions int
+
 	// Scale multiplies how much the slow tests do; zero means 1, or 0.3 with
 	// -short.
 	Scale float64
@@ -101,11 +109,14 @@ func groups(h Harness) []group {
 		{"model", modelTests()},
 		{"stress", stressTests()},
 	}
+	if h.Archive {
+		all = append(all, group{"archive", archiveTests()})
+	}
 	if h.Full != nil {
 		all = append(all, group{"full", fullTests()})
 	}
 	if h.CrashPoints != nil {
-		all = append(all, group{"crash", crashTests()})
+		all = append(all, group{"crash", crashTests(h)})
 	}
 	return all
 }

@@ -39,11 +39,16 @@ var mayImport = map[string][]string{
 // groundRules narrows imports inside a room: a package below the key may import
 // only these packages of its own room.
 var groundRules = map[string][]string{
-	"queue/commitlog": {},
-	"queue/logstore":  {"queue", "queue/commitlog"},
-	"queue/storetest": {"queue"},
-	"mx/dnssim":       {},
-	"relay/smtpsim":   {},
+	"queue/archive":    {"queue"},
+	"queue/commitlog":  {},
+	"queue/codec":      {"queue"},
+	"queue/logstore":   {"queue", "queue/codec", "queue/commitlog", "queue/rules"},
+	"queue/redisstore": {"queue", "queue/codec", "queue/rules"},
+	"queue/rules":      {"queue"},
+	"queue/redistest":  {},
+	"queue/storetest":  {"queue"},
+	"mx/dnssim":        {},
+	"relay/smtpsim":    {},
 }
 
 type goFile struct {
