@@ -53,7 +53,7 @@ func (s *Server) getQueue(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	c := s.o.Store.Condition(r.Context())
+	c := s.condition(r.Context())
 	q := v1.Queue{States: map[string]v1.Count{}, Accepting: c.Accepting, Reason: c.Reason, Free: c.Free, Used: c.Used}
 	for _, state := range queue.States() {
 		n := counts[state]

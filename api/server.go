@@ -21,6 +21,7 @@ import (
 type Store interface {
 	queue.Reader
 	queue.Operator
+	// Condition returns when ctx is over, at the latest.
 	Condition(ctx context.Context) queue.Condition
 }
 

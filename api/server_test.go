@@ -272,3 +272,41 @@ func TestProbes(t *testing.T) {
 		t.Errorf("our own trouble answers %d %s", status, text)
 	}
 }
+
+// ailing is a store whose condition is asked of somebody else.
+type ailing struct {
+	*logstore.Store
+	condition func(context.Context) queue.Condition
+}
+
+func (s ailing) Condition(ctx context.Context) queue.Condition { return s.condition(ctx) }
+
+func TestReadinessSaysWhyTheStoreTakesNoMail(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		condition func(context.Context) queue.Condition
+		want      string
+	}{
+		"with a reason": {func(context.Context) queue.Condition { return queue.Condition{Reason: "Redis is loading"} }, "not ready: Redis is loading\n"},
+		"without one":   {func(context.Context) queue.Condition { return queue.Condition{} }, "see the log"},
+		"a store that does not answer is not waited for": {func(ctx context.Context) queue.Condition {
+			<-ctx.Done()
+			return queue.Condition{Reason: "Redis does not answer"}
+		}, "not ready: Redis does not answer\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(o *api.Options) { o.Store = ailing{o.Store.(*logstore.Store), c.condition} })
+			started := time.Now()
+			if status, text, _ := w.fetch("GET", "/readyz", "", ""); status != 503 || !strings.Contains(text, c.want) {
+				t.Errorf("%d %q", status, text)
+			}
+			if took := time.Since(started); took > 4*time.Second {
+				t.Errorf("the probe took %s", took)
+			}
+			if status, _, _ := w.fetch("GET", "/livez", "", ""); status != 200 {
+				t.Error("liveness depends on the store")
+			}
+		})
+	}
+}

@@ -13,8 +13,12 @@ import (
 // from Load is not changed afterwards and may be read from anywhere.
 type Config struct {
 	DataDir  string
-	Hostname string   // how we call ourselves in EHLO, Received, Message-ID and DSNs
-	Store    StoreURL // empty: the embedded engine in DataDir
+	Hostname string // how we call ourselves in EHLO, Received, Message-ID and DSNs
+
+	Store              StoreURL
+	StoreDurability    StoreDurability
+	ContentDir         string // of bodies above ContentInlineLimit, shared by all nodes; empty: in the store
+	ContentInlineLimit int64  // bytes of a body kept in the entry itself, with Redis
 
 	Submission Submission
 	HTTP       Listen
@@ -99,6 +103,7 @@ type Delivery struct {
 	Concurrency              int           // attempts at once
 	ConnectionsPerSite       int
 	MessagesPerConnection    int
+	Lease                    time.Duration // how soon another node takes over a dead one's work
 	TLS                      DeliveryTLS
 	IPv6                     IPv6
 	Timeouts                 Timeouts
@@ -142,11 +147,20 @@ type Log struct {
 // Admin is the local door for administration.
 type Admin struct{ Socket string } // path; empty: off
 
-// Storage is the disk space to leave alone.
+// Storage is the disk space that the embedded engine leaves alone.
 type Storage struct {
 	MinFree int64 // bytes; below it nothing is accepted
 	Reserve int64 // bytes kept for settling and cleaning up
 }
+
+// StoreDurability says which Redis is good enough.
+type StoreDurability string
+
+// Which Redis is good enough.
+const (
+	StoreStrict  StoreDurability = "strict"  // one that loses nothing it acknowledged
+	StoreRelaxed StoreDurability = "relaxed" // any
+)
 
 // FromPolicy is what happens to a From that an account may not use.
 type FromPolicy string
@@ -206,21 +220,6 @@ const (
 	LogJSON LogFormat = "json"
 	LogText LogFormat = "text"
 )
-
-// StoreURL says where the queue is. Printed, it shows the scheme alone.
-type StoreURL struct{ url Secret }
-
-// Reveal returns the whole URL.
-func (u StoreURL) Reveal() string { return u.url.Reveal() }
-
-// String returns the scheme and *** for the rest.
-func (u StoreURL) String() string {
-	scheme, _, ok := strings.Cut(u.url.Reveal(), "://")
-	if !ok {
-		return ""
-	}
-	return scheme + "://" + hidden
-}
 
 // NeedsFirstAccount reports whether a program that is not on this machine's
 // socket would have no way to submit: there is a listener, but no account in

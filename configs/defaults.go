@@ -13,6 +13,10 @@ func Default(osHostname string) *Config {
 	c := &Config{
 		DataDir:  "./postrider-data",
 		Hostname: defaultHostname(osHostname),
+
+		StoreDurability:    StoreStrict,
+		ContentInlineLimit: 32 << 10,
+
 		Submission: Submission{
 			Listen:                   []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 2525}},
 			SocketMode:               0o666,
@@ -38,6 +42,7 @@ func Default(osHostname string) *Config {
 			Concurrency:           64,
 			ConnectionsPerSite:    10,
 			MessagesPerConnection: 100,
+			Lease:                 25 * time.Second, // a dead node's work goes on within half a minute
 			TLS:                   TLSOpportunistic,
 			IPv6:                  IPv6Auto,
 			// RFC 5321 §4.5.3.2, but for the connection, on which it is silent.
@@ -76,6 +81,13 @@ const (
 	minCommand  = 5 * time.Minute
 	minData     = 3 * time.Minute
 	minFinalDot = 10 * time.Minute
+)
+
+// A lease that is shorter ends while the store is restarted; with a longer one
+// mail of a dead node is late for no reason.
+const (
+	minLease = 5 * time.Second
+	maxLease = 10 * time.Minute
 )
 
 // minCertificateLeft is when an expiring certificate is worth a word.

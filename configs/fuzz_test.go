@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,42 @@ func FuzzParseSmartHost(f *testing.F) {
 			return
 		}
 		t.Fatalf("%q without its user is written %q, which is something else", s, h.String())
+	})
+}
+
+func FuzzParseStoreURL(f *testing.F) {
+	for _, s := range []string{
+		"", "redis://h", "redis://:p@h:6379/0", "rediss://u:p%40ss@[::1]:1/2?ca=/etc/ca.pem&pool=8", "redis://h?prefix=a:b&partitions=1024",
+		"redis+sentinel://u:p@a,b:1/mail/3?sentinel_user=s&sentinel_password=%26", "rediss+cluster://a,b:1,[fe80::1%eth0]", "redis+cluster://h/0",
+		"redis+sentinel://h", "redis+://h", "redis://", "redis://h:0", "redis://@h", "redis://h?prefix={a}", "redis://h?pool=1&pool=1", "redis://u:1/x@h", "redis://h#x",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := ParseStoreURL(s)
+		if err != nil {
+			if u.String() != "" || u.Addrs != nil {
+				t.Fatalf("%q fails, and yet gives %v", s, u)
+			}
+			return
+		}
+		if u.Embedded() {
+			if s != "" {
+				t.Fatalf("%q is taken for the embedded engine", s)
+			}
+			return
+		}
+		if len(u.Addrs) == 0 || (u.Master != "") != (u.Topology == StoreSentinel) || u.Topology == StoreCluster && u.DB != 0 {
+			t.Fatalf("%q gives %v", s, u)
+		}
+		// What is shown is what was meant, but for the passwords.
+		for _, secret := range []*Secret{&u.Password, &u.SentinelPassword} {
+			if !secret.IsZero() {
+				*secret = NewSecret(hidden)
+			}
+		}
+		if again, err := ParseStoreURL(u.String()); err != nil || !reflect.DeepEqual(again, u) {
+			t.Fatalf("%q is written %q, and that gives %+v (%v)", s, u, again, err)
+		}
 	})
 }

@@ -90,15 +90,26 @@ const SmartHostKey = "smarthost"
 func generalSection() section {
 	return section{"", "", []field[Config]{
 		one(Key{Path: "data_dir", Env: "POSTRIDER_DATA_DIR", Example: "/var/lib/postrider",
-			Doc: "Directory for the queue, the keys, the accounts and the sockets. It is made if it is missing. One process owns it at a time."},
+			Doc: "Directory for the queue, the keys, the accounts and the sockets; with a store in Redis, for the sockets alone. It is made if it is missing. One process owns it at a time."},
 			func(c *Config) *string { return &c.DataDir }, pathKind()),
 		one(Key{Path: "hostname", Env: "POSTRIDER_HOSTNAME", Example: "mail.example.com", Type: "host name",
 			Default: "the system's name",
 			Doc:     "Full name by which the internet knows this machine: in EHLO, Received, Message-ID and bounces. It should resolve to the address that mail leaves from, and back."},
 			func(c *Config) *string { return &c.Hostname }, textual("host name", parseHostname)),
-		one(Key{Path: "store", Env: "POSTRIDER_STORE", Example: `""`,
-			Doc: "Where the queue is kept. Empty is the embedded engine in `data_dir`, the only one in this build."},
+		one(Key{Path: "store", Env: "POSTRIDER_STORE", Example: `"redis+sentinel://:a-long-secret@redis1.example.net,redis2.example.net/mail"`,
+			Default: "the embedded engine, in data_dir",
+			Doc:     "Where the queue is kept. Empty is the embedded engine. Several nodes share one in Redis: `redis://[user:password@]host[:port][/db]`, `redis+sentinel://[user:password@]host[:port],…/master[/db]` or `redis+cluster://[user:password@]host[:port],…`, each with TLS as `rediss`. After a `?` and joined by `&`: `prefix=` of all keys (`postrider`), `partitions=` that a new store is made of (1 to 1024), `pool=` of connections to each server, `ca=` file with root certificates, `sentinel_user=` and `sentinel_password=`."},
 			func(c *Config) *StoreURL { return &c.Store }, storeKind()),
+		one(Key{Path: "store_durability", Env: "POSTRIDER_STORE_DURABILITY", Example: "strict",
+			Doc: "With `strict` Postrider uses only a Redis that has synced what it acknowledges (`appendfsync always`), and with Sentinel or Cluster a replica too. `relaxed` goes on with any: mail that was answered with 250 is then lost when Redis dies, loses power or fails over, as the log says at the start."},
+			func(c *Config) *StoreDurability { return &c.StoreDurability }, oneOf(StoreStrict, StoreRelaxed)),
+		one(Key{Path: "content", Env: "POSTRIDER_CONTENT", Example: `"file:///srv/postrider/content"`,
+			Default: "in Redis",
+			Doc:     "Directory for bodies above `content_inline_limit`, with a store in Redis. All nodes must share it, on a file system whose syncs reach the disk."},
+			func(c *Config) *string { return &c.ContentDir }, directoryURLKind()),
+		one(Key{Path: "content_inline_limit", Env: "POSTRIDER_CONTENT_INLINE_LIMIT", Example: "32KiB", Advanced: true,
+			Doc: "With a store in Redis, the size up to which a body is kept together with its message, written at once; a larger one goes ahead of it in chunks, or to `content`."},
+			func(c *Config) *int64 { return &c.ContentInlineLimit }, sizeBetween(1<<10, 1<<20)),
 	}}
 }
 

@@ -26,6 +26,9 @@ func deliverySection() section {
 		one(Key{Path: "delivery.concurrency", Env: "POSTRIDER_DELIVERY_CONCURRENCY", Example: "64",
 			Doc: "Delivery attempts at once, over all destinations."},
 			func(c *Config) *int { return &c.Delivery.Concurrency }, countKind(1, 65536)),
+		one(Key{Path: "delivery.lease", Env: "POSTRIDER_LEASE", Example: "25s", Advanced: true,
+			Doc: "How long a node that shows no sign of life keeps the messages it was delivering: so soon another one takes them over. While a node lives it extends its leases, however long an attempt takes."},
+			func(c *Config) *time.Duration { return &c.Delivery.Lease }, durationBetween(minLease, maxLease)),
 		one(Key{Path: "delivery.connections_per_site", Env: "POSTRIDER_CONNECTIONS_PER_SITE", Example: "10",
 			Doc: "Connections at once to one site: one smart host, or the mail servers that domains share."},
 			func(c *Config) *int { return &c.Delivery.ConnectionsPerSite }, countKind(1, 65536)),
@@ -118,7 +121,7 @@ func retentionSection() section {
 }
 
 func storageSection() section {
-	return section{"storage", "Disk space to leave alone.", []field[Config]{
+	return section{"storage", "Disk space that the embedded engine leaves alone.", []field[Config]{
 		one(Key{Path: "storage.min_free", Env: "POSTRIDER_STORAGE_MIN_FREE", Example: "256MiB",
 			Doc: "Free space below which new mail is refused with 452 4.3.1, while delivery goes on."},
 			func(c *Config) *int64 { return &c.Storage.MinFree }, sizeKind(0)),

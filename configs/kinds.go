@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +75,20 @@ func optionalDurationKind() kind[time.Duration] {
 	}
 }
 
+// durationBetween is a duration within bounds.
+func durationBetween(least, most time.Duration) kind[time.Duration] {
+	k := durationKind()
+	parse := k.parse
+	k.parse = func(s string) (time.Duration, error) {
+		d, err := parse(s)
+		if err == nil && (d < least || d > most) {
+			return 0, wrong("use "+FormatDuration(least)+" to "+FormatDuration(most), "%s is out of range", FormatDuration(d))
+		}
+		return d, err
+	}
+	return k
+}
+
 // retentionKind is a duration; zero means not at all.
 func retentionKind() kind[time.Duration] {
 	return kind[time.Duration]{name: "duration", format: FormatDuration, parse: ParseDuration}
@@ -87,6 +102,20 @@ func sizeKind(least int64) kind[int64] {
 		}
 		return n, err
 	}}
+}
+
+// sizeBetween is a size within bounds.
+func sizeBetween(least, most int64) kind[int64] {
+	k := sizeKind(least)
+	parse := k.parse
+	k.parse = func(s string) (int64, error) {
+		n, err := parse(s)
+		if err == nil && n > most {
+			return 0, wrong("use at most "+FormatSize(most), "%s is too large", FormatSize(n))
+		}
+		return n, err
+	}
+	return k
 }
 
 func countKind(least, most int) kind[int] {
@@ -225,19 +254,30 @@ func secretKind() kind[Secret] {
 	}
 }
 
-func storeKind() kind[StoreURL] {
-	return boundKind("URL", func(s string) (StoreURL, error) {
-		scheme, _, ok := strings.Cut(s, "://")
-		base, kindOf, _ := strings.Cut(scheme, "+")
-		switch {
-		case s == "":
-			return StoreURL{}, nil
-		case ok && (base == "redis" || base == "rediss") && (kindOf == "" || kindOf == "sentinel" || kindOf == "cluster"):
-			return StoreURL{}, wrong("leave store empty, for the embedded engine in data_dir", "the Redis engine is not part of this build")
-		default:
-			return StoreURL{}, wrong("leave it empty, for the embedded engine in data_dir", "this is not a store that Postrider knows")
-		}
-	})
+func storeKind() kind[StoreURL] { return boundKind("URL", ParseStoreURL) }
+
+// directoryURLKind is a file:// URL of a directory, or nothing.
+func directoryURLKind() kind[string] {
+	const scheme = "file://"
+	return kind[string]{
+		name: "URL",
+		format: func(dir string) string {
+			if dir == "" {
+				return ""
+			}
+			return scheme + dir
+		},
+		parse: func(s string) (string, error) {
+			dir, ok := strings.CutPrefix(s, scheme)
+			if s == "" {
+				return "", nil
+			}
+			if !ok || !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || hasControl(dir) {
+				return "", wrong("write file:///srv/postrider, the full path of a directory that all nodes share, as it is and without %XX codes; or leave it empty", "%q is not the file:// URL of a directory", s)
+			}
+			return filepath.Clean(dir), nil
+		},
+	}
 }
 
 func domainKind(name string) kind[string] { return textual(name, parseDomain) }

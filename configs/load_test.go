@@ -154,7 +154,8 @@ func TestFixedEnvironmentNames(t *testing.T) {
 	t.Parallel()
 	all := fields()
 	for env, path := range map[string]string{
-		"POSTRIDER_DATA_DIR": "data_dir", "POSTRIDER_HOSTNAME": "hostname", "POSTRIDER_STORE": "store",
+		"POSTRIDER_DATA_DIR": "data_dir", "POSTRIDER_HOSTNAME": "hostname", "POSTRIDER_STORE": "store", "POSTRIDER_STORE_DURABILITY": "store_durability",
+		"POSTRIDER_CONTENT": "content", "POSTRIDER_LEASE": "delivery.lease",
 		"POSTRIDER_SUBMISSION_LISTEN": "submission.listen", "POSTRIDER_HTTP_LISTEN": "http.listen",
 		"POSTRIDER_IMAP_LISTEN": "imap.listen", "POSTRIDER_POP3_LISTEN": "pop3.listen",
 		"POSTRIDER_TLS_CERT": "tls.cert", "POSTRIDER_TLS_KEY": "tls.key", "POSTRIDER_ACCOUNTS": "accounts",
@@ -218,12 +219,13 @@ func TestVariableFromFile(t *testing.T) {
 	t.Parallel()
 	read := files(map[string]string{
 		"key": "s3cret key\r\n", "accounts": "# ours\nshop:a,b\r\n\nblog:c#d\n", "nets": "10.0.0.0/8\n192.168.1.0/24, 127.0.0.1\n",
+		"store": "redis+cluster://:pw,1@a,b\n",
 	})
 	load := func(environ ...string) (*Config, Problems) {
 		return Load(LoadOptions{Environ: environ, ReadFile: read})
 	}
 
-	c, problems := load("POSTRIDER_API_KEY_FILE=key", "POSTRIDER_ACCOUNTS_FILE=accounts", "POSTRIDER_TRUSTED_NETWORKS_FILE=nets")
+	c, problems := load("POSTRIDER_API_KEY_FILE=key", "POSTRIDER_ACCOUNTS_FILE=accounts", "POSTRIDER_TRUSTED_NETWORKS_FILE=nets", "POSTRIDER_STORE_FILE=store")
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +234,9 @@ func TestVariableFromFile(t *testing.T) {
 	}
 	if len(c.Accounts) != 2 || c.Accounts[0].Password.Reveal() != "a,b" || c.Accounts[1].Password.Reveal() != "c#d" {
 		t.Errorf("accounts %v", c.Accounts)
+	}
+	if s := c.Store; s.Password.Reveal() != "pw,1" || len(s.Addrs) != 2 {
+		t.Errorf("store %v", s)
 	}
 	if n := len(c.Submission.TrustedNetworks); n != 3 {
 		t.Errorf("%d networks, want 3", n)

@@ -69,7 +69,7 @@ func TestExamplesLoadWithoutProblems(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, problems := Load(LoadOptions{File: name, ReadFile: files(map[string]string{
-			name: string(text), "/etc/postrider/dkim": "", "/etc/postrider/tls/fullchain.pem": cert, "/etc/postrider/tls/privkey.pem": key,
+			name: string(text), "/etc/postrider/dkim": "", "/srv/postrider/content": "", "/etc/postrider/tls/fullchain.pem": cert, "/etc/postrider/tls/privkey.pem": key,
 		})})
 		if len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)

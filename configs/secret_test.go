@@ -27,11 +27,12 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 accounts: [{name: shop, password: `+password+`}]
 routes: [{match: "*", via: "smtp://u:`+password+`@h.example.com"}]
 api: {admin_key: `+password+`}
+store: "redis+sentinel://u:`+password+`@h/m?sentinel_password=`+password+`"
 `)
 	if c.Accounts[0].Password.Reveal() != password || c.API.AdminKey.Reveal() != password || !s.Equal(password) || s.Equal("x") {
 		t.Fatal("Reveal does not give the secret")
 	}
-	values := []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, holder{s, s}, &holder{s, s}, c, *c, c.Accounts, c.Routes, c.Routes[0].Via, c.Redacted(), StoreURL{s}}
+	values := []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, holder{s, s}, &holder{s, s}, c, *c, c.Accounts, c.Routes, c.Routes[0].Via, c.Redacted(), c.Store, &c.Store}
 	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T %v", "%10v", "%p", "%b", "%t", "%e", "%U", "%c"}
 	for i, v := range values {
 		for _, verb := range verbs {
@@ -81,7 +82,15 @@ func TestProblemsNeverRepeatSecrets(t *testing.T) {
 		"smart host %":      "routes: [{match: \"*\", via: \"smtp://u:" + password + "%zz@h\"}]",
 		"smart host port":   "routes: [{match: \"*\", via: \"smtp://u:" + password + "@h:99999\"}]",
 		"smart host no @":   "routes: [{match: \"*\", via: \"smtp://" + password + ":\"}]",
-		"store":             "store: redis://:" + password + "@h",
+		"store":             "store: redis://:" + password + "@h:0",
+		"store user":        "store: redis://" + password + "@h",
+		"store %":           "store: redis://:" + password + "%zz@h",
+		"store no @":        "store: redis://:" + password,
+		"store sign":        "store: redis://:1?" + password + "@h",
+		"store slash":       "store: redis://:1/" + password + "@h",
+		"store fragment":    "store: 'redis://:1#" + password + "@h'",
+		"store parameter":   "store: redis://h?sentinel_password=" + password,
+		"sentinel user":     "store: redis+sentinel://h/m?sentinel_user=" + password,
 		"unknown store":     "store: " + password,
 		"bad yaml":          "accounts: [{name: a, password: " + password + "\n b: {",
 	} {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 // keys it needs could not be read: that has been said already.
 func (l *loader) validate() {
 	l.checkOpenRelay()
+	l.checkStore()
 	l.checkListeners()
 	l.checkSockets()
 	l.checkTLS()
@@ -24,7 +26,7 @@ func (l *loader) validate() {
 	l.checkDelivery()
 	l.checkTimeouts()
 	l.checkDSN()
-	l.checkDKIM()
+	l.checkDirectory("dkim.keys_dir", l.cfg.DKIM.KeysDir)
 	l.checkKeeping()
 }
 
@@ -43,6 +45,45 @@ func (l *loader) refuse(key, what, fix string) { l.fail(key, l.cfg.Origin(key), 
 func (l *loader) isSet(key string) bool {
 	_, ok := l.cfg.origins[key]
 	return ok
+}
+
+func (l *loader) checkStore() {
+	c := l.cfg
+	if l.anyBroken("store") {
+		return
+	}
+	if c.Store.Embedded() {
+		if c.ContentDir != "" {
+			l.refuse("content", "a content directory is used only with a store in Redis", "remove it: the embedded engine keeps bodies in data_dir; or set store (POSTRIDER_STORE)")
+		}
+		if c.StoreDurability == StoreRelaxed {
+			l.warn("store_durability", "the embedded engine is always strict", "remove it")
+		}
+		return
+	}
+	if c.Store.CA != "" {
+		pem, m := l.read(c.Store.CA)
+		if m == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			m = &mistake{"the file " + c.Store.CA + " holds no certificate", "name a PEM file with the root certificates of the store's servers"}
+		}
+		if m != nil {
+			l.refuse("store", m.what, m.fix)
+		}
+	}
+	if c.StoreDurability == StoreRelaxed {
+		l.warn("store_durability", "accepted mail may be lost with relaxed", "use strict, and a Redis with appendfsync always")
+	}
+	l.checkDirectory("content", c.ContentDir)
+}
+
+// checkDirectory refuses a directory that is not there; empty is none.
+func (l *loader) checkDirectory(key, dir string) {
+	if dir == "" {
+		return
+	}
+	if _, err := l.ReadFile(dir); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		l.refuse(key, "the directory "+dir+" does not exist or cannot be read", "correct the path, or its permissions")
+	}
 }
 
 func (l *loader) checkListeners() {
@@ -229,15 +270,6 @@ func (l *loader) checkDSN() {
 	}
 	if d.Mode != DSNAdmin && d.Admin != "" {
 		l.refuse("dsn.admin", "it is used only with dsn.mode: admin, which is "+string(d.Mode), "set dsn.mode to admin, or remove it")
-	}
-}
-
-func (l *loader) checkDKIM() {
-	d := l.cfg.DKIM
-	if dir := d.KeysDir; dir != "" {
-		if _, err := l.ReadFile(dir); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			l.refuse("dkim.keys_dir", "the directory "+dir+" does not exist or cannot be read", "correct the path, or its permissions")
-		}
 	}
 }
 

@@ -160,5 +160,7 @@ func (c *serveCmd) settings(world *demo.Demo, dir string) map[string]string {
 		}
 	}
 	maps.Copy(set, world.Settings())
+	// Whatever the environment says: a real queue has no place in the demo.
+	set["store"], set["store_durability"], set["content"] = "", "strict", ""
 	return set
 }

@@ -89,28 +89,37 @@ type entry struct {
 
 // directory keeps copies of accounts until the registry changes.
 type directory struct {
-	store    queue.Registry
-	defaults intake.Policy
+	store     queue.Registry
+	defaults  intake.Policy
+	freshness time.Duration
+	now       func() time.Time
 
 	mu      sync.Mutex
 	version uint64
 	entries map[string]*entry
+	asked   time.Time // when version was seen
+	changes int       // made here
 }
+
+// lookupTime bounds the wait for the registry: a client that logs in or begins
+// a message gets its answer within two seconds.
+const lookupTime = 1500 * time.Millisecond
 
 // account returns queue.ErrNotFound if there is none, and is quick if it was
 // asked before.
 func (d *directory) account(ctx context.Context, name string) (*entry, error) {
+	now := d.now()
+	e, changes := d.fresh(name, now)
+	if e != nil {
+		return e, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
 	version, err := d.store.RegistryVersion(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look up account: %w", err)
 	}
-	d.mu.Lock()
-	if d.version != version || d.entries == nil {
-		d.version, d.entries = version, map[string]*entry{}
-	}
-	e := d.entries[name]
-	d.mu.Unlock()
-	if e != nil {
+	if e = d.at(version, name, now, changes); e != nil {
 		return e, nil
 	}
 	r, err := d.store.GetRecord(ctx, queue.RecordAccount, name)
@@ -126,6 +135,39 @@ func (d *directory) account(ctx context.Context, name string) (*entry, error) {
 		d.entries[name] = e
 	}
 	return e, nil
+}
+
+// fresh returns a copy that is good without asking, or nil, and the count of
+// changes made here.
+func (d *directory) fresh(name string, now time.Time) (*entry, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Before(d.asked.Add(d.freshness)) {
+		return d.entries[name], d.changes
+	}
+	return nil, d.changes
+}
+
+// at takes note of the registry's version, seen after so many changes, and
+// returns a copy of that version or nil.
+func (d *directory) at(version uint64, name string, now time.Time, changes int) *entry {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.version != version || d.entries == nil {
+		d.version, d.entries = version, map[string]*entry{}
+	}
+	if d.changes == changes {
+		d.asked = now
+	}
+	return d.entries[name]
+}
+
+// changed is called after every change made here: it counts at once.
+func (d *directory) changed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changes++
+	d.asked = time.Time{}
 }
 
 func (d *directory) entry(r queue.Record) (*entry, error) {

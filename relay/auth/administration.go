@@ -124,6 +124,7 @@ func (a *Authenticator) put(ctx context.Context, acc Account, version uint64) er
 	if err != nil {
 		return fmt.Errorf("write account: %w", err)
 	}
+	defer a.directory.changed()
 	_, err = a.o.Store.PutRecord(ctx, queue.Record{Kind: queue.RecordAccount, Name: acc.Name, Version: version, Value: value})
 	return err
 }
@@ -147,6 +148,7 @@ func (a *Authenticator) Delete(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	defer a.directory.changed()
 	if err := a.o.Store.DeleteRecord(ctx, r); err != nil {
 		return fmt.Errorf("delete account %q: %w", name, err)
 	}

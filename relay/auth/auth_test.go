@@ -227,6 +227,56 @@ func TestFirstAccountIsMadeOnce(t *testing.T) {
 	}
 }
 
+func TestNodesThatStartAtOnceMakeOneFirstAccount(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil)
+	const nodes = 8
+	var wg sync.WaitGroup
+	made := make(chan auth.First, nodes)
+	for range nodes {
+		node, err := auth.New(auth.Options{Store: f.store, Now: f.clock.now})
+		want(t, err, nil, "another node")
+		wg.Go(func() {
+			if first, created, err := node.CreateFirst(t.Context(), "postrider"); err != nil {
+				t.Error(err)
+			} else if created {
+				made <- first
+			}
+		})
+	}
+	wg.Wait()
+	if len(made) != 1 {
+		t.Fatalf("%d nodes say that they made the first account", len(made))
+	}
+	first := <-made
+	want(t, f.login(t, first.Name, first.Password), nil, "the password that was shown")
+}
+
+func TestOtherNodesChangesAreNoticedSoonAndOwnOnesAtOnce(t *testing.T) {
+	t.Parallel()
+	edit := func(o *auth.Options) { o.Freshness = time.Second }
+	f := open(t, edit)
+	o := auth.Options{Store: f.store, Now: f.clock.now}
+	edit(&o)
+	other, err := auth.New(o)
+	want(t, err, nil, "another node")
+	two := &fixture{Authenticator: other, store: f.store, clock: f.clock}
+
+	old, err := f.Create(t.Context(), auth.Account{Name: "shop"}, "")
+	want(t, err, nil, "create")
+	want(t, f.login(t, "shop", old), nil, "where it was made")
+	want(t, two.login(t, "shop", old), nil, "elsewhere")
+	password, err := f.SetPassword(t.Context(), "shop", "")
+	want(t, err, nil, "change")
+	want(t, f.login(t, "shop", old), auth.ErrCredentials, "the old password where it was changed")
+	want(t, f.login(t, "shop", password), nil, "the new one there")
+	f.clock.add(time.Second)
+	want(t, two.login(t, "shop", old), auth.ErrCredentials, "the old password elsewhere, a second later")
+	want(t, two.login(t, "shop", password), nil, "the new one there")
+	want(t, f.Delete(t.Context(), "shop"), nil, "delete")
+	want(t, f.login(t, "shop", password), auth.ErrCredentials, "where it was deleted")
+}
+
 func TestPolicyTakesDefaultsForWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	senders, err := intake.ParseSenders([]string{"example.com"})
@@ -275,6 +325,31 @@ func TestGuessingFromOneAddressIsThrottled(t *testing.T) {
 	want(t, f.login(t, "shop", "right"), nil, "another address")
 	f.clock.add(time.Minute)
 	want(t, f.loginFrom(t, guesser, "shop", "right"), nil, "after a minute")
+}
+
+func TestGuessingIsThrottledByAllNodes(t *testing.T) {
+	t.Parallel()
+	edit := func(o *auth.Options) {
+		o.Static = []auth.Static{{Name: "shop", Secret: "right"}}
+		o.AddressBudget = auth.Budget{PerMinute: 3, PerDay: 50}
+	}
+	f := open(t, edit)
+	o := auth.Options{Store: f.store, Now: f.clock.now}
+	edit(&o)
+	other, err := auth.New(o)
+	want(t, err, nil, "another node")
+	two := &fixture{Authenticator: other, store: f.store, clock: f.clock}
+
+	for _, node := range []*fixture{f, two, f, two} {
+		want(t, node.login(t, "shop", "wrong"), auth.ErrCredentials, "within the budget, and the one that overdraws it")
+	}
+	for _, node := range []*fixture{f, two} {
+		want(t, node.login(t, "shop", "right"), auth.ErrThrottled, "guessed right, too late")
+	}
+	f.clock.add(time.Minute)
+	for _, node := range []*fixture{f, two} {
+		want(t, node.login(t, "shop", "right"), nil, "after a minute")
+	}
 }
 
 func TestGuessingAtOneAccountIsThrottled(t *testing.T) {

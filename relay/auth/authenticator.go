@@ -34,7 +34,7 @@ func New(o Options) (*Authenticator, error) {
 	o = o.withDefaults()
 	a := &Authenticator{
 		o: o, static: map[string]staticEntry{}, keys: map[mark]StaticKey{},
-		directory: &directory{store: o.Store, defaults: o.Defaults},
+		directory: &directory{store: o.Store, defaults: o.Defaults, freshness: o.Freshness, now: o.Now},
 		hasher:    newHasher(o.Waiting), throttle: newThrottle(o.Store, o.Logger), marker: newMarker(),
 		verified: newMemory(o.CacheSize, o.CacheTTL), good: newMemory(o.CacheSize, o.KnownGood),
 	}
@@ -102,7 +102,7 @@ func (a *Authenticator) identify(ctx context.Context, l *login) (Identity, error
 	if c.exists && a.verified.has(seen, c.version, l.now) {
 		return c.id, nil
 	}
-	if a.blocked(l) {
+	if a.blocked(ctx, l) {
 		return Identity{}, ErrThrottled
 	}
 	ok, err := a.match(ctx, l, c)
@@ -165,11 +165,11 @@ func (a *Authenticator) claim(ctx context.Context, l *login) (claim, error) {
 // blocked reports whether this client, or the account, was guessed at too
 // often. Who logged in to the account from this address lately is not locked
 // out by others' guessing.
-func (a *Authenticator) blocked(l *login) bool {
-	if l.home != "" && a.throttle.blocked(addressKey(l), l.now) {
+func (a *Authenticator) blocked(ctx context.Context, l *login) bool {
+	if l.home != "" && a.throttle.blocked(ctx, addressKey(l), l.now) {
 		return true
 	}
-	if l.isKey() || !a.throttle.blocked(accountKey(l), l.now) {
+	if l.isKey() || !a.throttle.blocked(ctx, accountKey(l), l.now) {
 		return false
 	}
 	return !a.good.has(a.goodMark(l), 0, l.now)

@@ -36,6 +36,8 @@ func (a *Authenticator) claimKey(ctx context.Context, l *login) (claim, error) {
 		return claim{}, nil
 	}
 	sum := digest(l.Password)
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
 	r, err := a.o.Store.GetRecord(ctx, queue.RecordCredential, keyID(sum))
 	if isNotFound(err) {
 		return claim{}, nil

@@ -322,6 +322,38 @@ func TestSurgeHoldsMail(t *testing.T) {
 	}
 }
 
+func TestAnAccountsHourlyLimitCountsAtAllNodes(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	now := time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)
+	const limit, nodes = 300, 3
+	node := func() *intake.Door {
+		return newDoor(t, s, policies{"shop": {HourlyLimit: limit}}, func(o *intake.Options) { o.Now = func() time.Time { return now } })
+	}
+	doors := make([]*intake.Door, nodes)
+	for i := range doors {
+		doors[i] = node()
+	}
+	hour := func() (free int) {
+		for i := range 2 * limit {
+			done, err := doors[i%nodes].Submit(t.Context(), submission(t, "Subject: x\r\n\r\nhi\r\n", "bob@example.org"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !done.Held {
+				free++
+			}
+		}
+		return free
+	}
+	for range 3 {
+		if free := hour(); free < limit-limit/50 || free > limit {
+			t.Errorf("%d messages of an hour were not held, want about %d", free, limit)
+		}
+		now = now.Add(time.Hour)
+	}
+}
+
 func TestLifetimesAndSchedules(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)

@@ -13,6 +13,7 @@ import (
 type Store interface {
 	queue.Contents
 	queue.Enqueuer
+	queue.Limits
 }
 
 // Handoff takes mail that was just accepted straight to a free worker.
@@ -47,8 +48,9 @@ type Options struct {
 // Door is the one way in. It implements queue.Submitter and is safe for
 // concurrent use.
 type Door struct {
-	o     Options
-	surge *surge
+	o         Options
+	surge     *surge
+	allowance *allowance
 }
 
 var _ queue.Submitter = (*Door)(nil)
@@ -76,7 +78,7 @@ func New(o Options) *Door {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Door{o: o, surge: newSurge(o.SurgeFactor)}
+	return &Door{o: o, surge: newSurge(o.SurgeFactor), allowance: newAllowance(o.Store, o.Logger)}
 }
 
 // CheckSender says at MAIL FROM whether the account may send with this
@@ -167,10 +169,7 @@ func checkRecipients(rs []queue.SubmittedRecipient) *queue.Refusal {
 }
 
 func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error) {
-	hold, first := false, false
-	if e.s.Source.Kind != internal {
-		hold, first = d.surge.admit(e.s.Account, e.now, e.policy.HourlyLimit)
-	}
+	hold, first := d.held(ctx, e)
 	req := e.request(hold)
 	take := func([]queue.Lease) {}
 	if d.o.Handoff != nil && !hold && !e.s.NotBefore.After(e.now) {
@@ -189,6 +188,20 @@ func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error
 	}
 	d.report(e, done, hold)
 	return queue.Submitted{ID: done.ID, Duplicate: done.Duplicate, Held: hold && !done.Duplicate}, nil
+}
+
+// held says that a message waits for the account's owner to release it; first
+// that this has just begun.
+func (d *Door) held(ctx context.Context, e *entering) (hold, first bool) {
+	account, limit := e.s.Account, e.policy.HourlyLimit
+	if e.s.Source.Kind == internal {
+		return false, false
+	}
+	hold, first = d.surge.admit(account, e.now, limit)
+	if !hold && limit > 0 && !d.allowance.take(ctx, account, e.now, limit) {
+		return true, d.surge.tell(account, e.now)
+	}
+	return hold, first
 }
 
 func (d *Door) report(e *entering, done queue.Enqueued, hold bool) {

@@ -46,11 +46,20 @@ func (s *surge) admit(account string, now time.Time, limit int) (hold, first boo
 	if s.factor > 0 {
 		over = over || float64(h.count) > max(surgeFloor, float64(s.factor)*h.usual)
 	}
-	first = over && h.told != h.hour
-	if first {
-		h.told = h.hour
-	}
-	return over, first
+	return over, over && h.tell()
+}
+
+// tell is for an account that is held for another reason; first is as in admit.
+func (s *surge) tell(account string, now time.Time) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.habit(account, now).tell()
+}
+
+func (h *habit) tell() (first bool) {
+	first = h.told != h.hour
+	h.told = h.hour
+	return first
 }
 
 func (s *surge) habit(account string, now time.Time) *habit {

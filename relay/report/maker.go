@@ -60,6 +60,8 @@ const (
 	claimTTL   = 30 * time.Second
 	batch      = 500
 	maxFull    = 50_000 // octets of a message that is returned whole
+
+	unclaimTime = time.Second // the claim ends by itself
 )
 
 // New returns a Maker.
@@ -106,12 +108,7 @@ func (m *Maker) run(ctx context.Context) {
 	defer close(m.done)
 	news, stop := m.o.Store.Notify()
 	defer stop()
-	defer func() {
-		// The next node need not wait for the claim to end; ctx is over here.
-		if err := m.o.Store.Unclaim(context.WithoutCancel(ctx), claimName, m.o.Holder); err != nil {
-			m.o.Logger.Debug("claim not given back", "claim", claimName, "error", err)
-		}
-	}()
+	defer m.unclaim(ctx)
 	for {
 		more, err := m.Round(ctx)
 		if ctx.Err() != nil {
@@ -145,8 +142,8 @@ func (m *Maker) run(ctx context.Context) {
 // that there are others to read at once. It returns queue.ErrClaimed
 // while another node writes the reports.
 func (m *Maker) Round(ctx context.Context) (more bool, err error) {
-	now := m.o.Now()
-	if _, err := m.o.Store.Claim(ctx, claimName, m.o.Holder, now, claimTTL); err != nil {
+	c, err := m.claim(ctx)
+	if err != nil {
 		return false, err
 	}
 	after, err := m.o.Store.Acknowledged(ctx, readerName)
@@ -168,6 +165,9 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 		groups = groups[:held]
 	}
 	for _, g := range groups {
+		if c, err = m.keep(ctx, c); err != nil {
+			return false, err
+		}
 		if err := m.report(ctx, g); err != nil {
 			return false, err
 		}
@@ -175,10 +175,51 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	if next == after {
 		return false, nil
 	}
+	if _, err := m.keep(ctx, c); err != nil {
+		return false, err
+	}
 	if err := m.o.Store.Acknowledge(ctx, readerName, next); err != nil {
 		return false, fmt.Errorf("keep position of reports: %w", err)
 	}
 	return len(events) == batch, nil
+}
+
+// claim is the right to write reports, as it was when it was last renewed.
+type claim struct {
+	fence uint64
+	at    time.Time
+}
+
+func (m *Maker) claim(ctx context.Context) (claim, error) {
+	now := m.o.Now()
+	fence, err := m.o.Store.Claim(ctx, claimName, m.o.Holder, now, claimTTL)
+	return claim{fence: fence, at: now}, err
+}
+
+// unclaim lets the next node begin at once. ctx is over by then.
+func (m *Maker) unclaim(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTime)
+	defer cancel()
+	if err := m.o.Store.Unclaim(ctx, claimName, m.o.Holder); err != nil {
+		m.o.Logger.Debug("claim not given back", "claim", claimName, "error", err)
+	}
+}
+
+// keep renews the claim in time. A node that stood still may find that another
+// one went on in its place, and has ended since: its own round is then out of
+// date, and must not write reports nor move the position back.
+func (m *Maker) keep(ctx context.Context, c claim) (claim, error) {
+	if m.o.Now().Sub(c.at) < claimTTL/3 {
+		return c, nil
+	}
+	renewed, err := m.claim(ctx)
+	if err == nil && renewed.fence != c.fence {
+		err = queue.ErrClaimed
+	}
+	if err != nil {
+		return c, fmt.Errorf("keep the claim on reports: %w", err)
+	}
+	return renewed, nil
 }
 
 // group is what befell one message, without anything else between.

@@ -414,6 +414,52 @@ func TestOnlyOneNodeReports(t *testing.T) {
 	}
 }
 
+// A node that stood still during its round must not go on with it when another
+// one took its place, even if that one has ended since.
+func TestANodeThatStoodStillLeavesTheReportsToTheOther(t *testing.T) {
+	t.Parallel()
+	for name, ended := range map[string]bool{"and is at work": false, "and has ended": true} {
+		t.Run("the other took over "+name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			bounce := func() {
+				id := w.submit("shop@example.com", queue.Envelope{}, w.to("bob@example.org", 0))
+				w.settle(id, queue.Settlement{Outcome: queue.StateBounced, Attempt: w.attempt(550, queue.Enhanced{5, 1, 1}, "no")})
+			}
+			bounce()
+			bounce()
+			other := w.maker(func(o *report.Options) { o.Holder = "two" })
+			var position queue.Position
+			stopped := submitter(func(ctx context.Context, sub queue.Submission) (queue.Submitted, error) {
+				if position != "" {
+					t.Error("it went on with the next report")
+				}
+				w.now = w.now.Add(time.Hour)
+				w.round(other)
+				var err error
+				if position, err = w.store.Acknowledged(ctx, "dsn"); err != nil {
+					return queue.Submitted{}, err
+				}
+				if ended {
+					if err := w.store.Unclaim(ctx, "dsn", "two"); err != nil {
+						return queue.Submitted{}, err
+					}
+				}
+				return w.door.Submit(ctx, sub)
+			})
+			if _, err := w.maker(func(o *report.Options) { o.Submitter = stopped }).Round(t.Context()); !errors.Is(err, queue.ErrClaimed) {
+				t.Errorf("the round ended with %v", err)
+			}
+			if p, err := w.store.Acknowledged(t.Context(), "dsn"); err != nil || p != position {
+				t.Errorf("position %q, want %q (%v)", p, position, err)
+			}
+			if n := len(w.reports("shop@example.com")); n != 2 {
+				t.Errorf("%d reports, want 2", n)
+			}
+		})
+	}
+}
+
 func TestABounceOfAReportEndsThere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

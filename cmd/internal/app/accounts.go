@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"postrider/api"
 	v1 "postrider/api/v1"
@@ -16,12 +17,18 @@ import (
 // firstAccount is the name of the account that a relay without any makes.
 const firstAccount = "postrider"
 
+// accountFreshness spares a busy node asking Redis for every login and sender.
+const accountFreshness = time.Second
+
 func (a *App) buildAuth() error {
 	general, err := a.policyOf(configs.Account{})
 	if err != nil {
 		return fmt.Errorf("submission: %w", err)
 	}
 	o := auth.Options{Store: a.store, Trusted: general, Local: general, Defaults: general, Now: a.now, Logger: a.log}
+	if !a.cfg.Store.Embedded() {
+		o.Freshness = accountFreshness
+	}
 	for _, acc := range a.cfg.Accounts {
 		p, err := a.policyOf(acc)
 		if err != nil {

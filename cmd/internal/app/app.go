@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,9 +36,10 @@ type Options struct {
 
 // App is the whole relay. Start it once, then Drain or Close it once.
 type App struct {
-	cfg *configs.Config
-	log *slog.Logger
-	now func() time.Time
+	cfg  *configs.Config
+	log  *slog.Logger
+	now  func() time.Time
+	node string // holds leases and claims
 
 	metrics    *metrics
 	store      queue.Store
@@ -72,11 +75,19 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{cfg: o.Config, log: o.Logger, now: o.Now, metrics: newMetrics()}
+	a := &App{cfg: o.Config, log: o.Logger, now: o.Now, node: newNode(o.Config.Hostname), metrics: newMetrics()}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
+}
+
+// newNode names this process among those that share a store: the host name
+// alone may be that of others too, who would then hold what is ours.
+func newNode(hostname string) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return hostname + "/" + hex.EncodeToString(random[:])
 }
 
 // Start begins to deliver, then to listen; the relay is ready when it returns
@@ -96,7 +107,7 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("listen for mail: %w", err)
 	}
 	a.serving.Store(true)
-	a.log.Info("relay started", "hostname", a.cfg.Hostname, "data_dir", a.cfg.DataDir,
+	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
 		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs))
 	return nil
 }
@@ -110,9 +121,8 @@ func (a *App) Drain(ctx context.Context) error {
 	// time of those that are being delivered.
 	errs := drainAll(ctx, map[string]func(context.Context) error{
 		"submission": a.submission.Drain, "delivery": a.dispatcher.Drain, "reports": a.reports.Drain,
-		"keys": a.keyring.Drain, "http": a.http.Drain,
+		"keys": a.keyring.Drain, "http": a.http.Drain, "retention": a.sweeper.drain,
 	})
-	a.sweeper.drain()
 	return errors.Join(errs, a.Close())
 }
 

@@ -13,7 +13,6 @@ import (
 	"postrider/dkim"
 	"postrider/mx"
 	"postrider/queue"
-	"postrider/queue/logstore"
 	"postrider/relay/bounce"
 	"postrider/relay/delivery"
 	"postrider/relay/intake"
@@ -49,7 +48,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.http = a.newHTTP()
-	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.cfg.Hostname, now: a.now, log: a.log}
+	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.node, now: a.now, log: a.log}
 	return nil
 }
 
@@ -59,24 +58,13 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := os.MkdirAll(a.cfg.DataDir, 0o711); err != nil {
 		return fmt.Errorf("make the data directory: %w; set data_dir (POSTRIDER_DATA_DIR) to a directory this user may write", err)
 	}
-	store, err := logstore.Open(ctx, logstore.Options{
-		Dir: a.cfg.DataDir, MinFree: orNone(a.cfg.Storage.MinFree), ReserveBytes: orNone(a.cfg.Storage.Reserve),
-		Logger: a.log, Observe: a.metrics.observeCommit,
-	})
+	store, err := OpenStore(ctx, a.cfg, StoreOptions{Node: a.node, Logger: a.log, Observe: a.metrics.observeCommit})
 	if err != nil {
-		return fmt.Errorf("open the store: %w", err)
+		return err
 	}
 	a.store = store
 	a.metrics.watchQueue(store, a.now)
 	return nil
-}
-
-// orNone turns a configured zero into the store's "none".
-func orNone(n int64) int64 {
-	if n == 0 {
-		return -1
-	}
-	return n
 }
 
 func (a *App) buildResolver() error {
@@ -174,7 +162,7 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		Sender: sender, PrivateSender: private,
 		Classifier: classifier, Limits: throttle.New(throttle.Options{Connections: d.ConnectionsPerSite}),
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
-		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.cfg.Hostname, Schedule: queue.Schedule(d.Retry),
+		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
 		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort), MXTLS: mxTLSOf(d.TLS),
 		MessagesPerConnection: d.MessagesPerConnection,
 		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
@@ -223,7 +211,7 @@ func (a *App) newReports(door queue.Submitter) *report.Maker {
 	return report.New(report.Options{
 		Store: a.store, Submitter: door, Hostname: a.cfg.Hostname, From: addressOf(a.cfg.DSN.From),
 		Mode: report.Mode(a.cfg.DSN.Mode), Admin: addressOf(a.cfg.DSN.Admin), Full: a.cfg.DSN.Full,
-		Holder: a.cfg.Hostname, Now: a.now, Logger: a.log,
+		Holder: a.node, Now: a.now, Logger: a.log,
 	})
 }
 

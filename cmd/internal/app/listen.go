@@ -102,8 +102,9 @@ func (a *App) listenHTTP() error {
 }
 
 // listenPrivate makes a Unix socket that only this user can reach, in place of
-// what an earlier process left behind. The store's lock has shown that no other
-// relay uses the data directory.
+// what an earlier process left behind. The embedded store's lock has shown that
+// no other relay uses the data directory; with another store, a socket that
+// answers does.
 func listenPrivate(path string) (net.Listener, error) {
 	if err := removeSocket(path); err != nil {
 		return nil, err

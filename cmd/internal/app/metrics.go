@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"postrider/queue"
-	"postrider/queue/logstore"
 )
 
 // metrics are what /metrics shows. Each belongs to one App: nothing is
@@ -66,7 +65,8 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	// While the store does not answer, all else is worth knowing.
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 func (m *metrics) observeAccepted(source string, recipients int, size int64, took time.Duration) {
@@ -91,9 +91,9 @@ func (m *metrics) observeInDoubt(again bool) {
 	m.inDoubt.WithLabelValues(what).Inc()
 }
 
-func (m *metrics) observeCommit(s logstore.CommitStats) {
-	m.commitGroup.Observe(float64(s.Group))
-	m.commitTime.Observe(s.Took.Seconds())
+func (m *metrics) observeCommit(took time.Duration, changes int) {
+	m.commitGroup.Observe(float64(changes))
+	m.commitTime.Observe(took.Seconds())
 }
 
 // watchQueue shows the queue's size and age by state, asked when scraped.
@@ -112,7 +112,7 @@ var (
 )
 
 // scrapeTimeout bounds what a scrape may wait for the store.
-const scrapeTimeout = 5 * time.Second
+const scrapeTimeout = 3 * time.Second
 
 // Describe implements prometheus.Collector.
 func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) { ch <- queueSize; ch <- queueAge }

@@ -27,6 +27,8 @@ const (
 	sweepBatch = 500
 	sweepClaim = "retention"
 	sweepTTL   = 2 * sweepEvery
+
+	unclaimTime = time.Second // the claim ends by itself
 )
 
 func (s *sweeper) start(ctx context.Context) {
@@ -35,13 +37,19 @@ func (s *sweeper) start(ctx context.Context) {
 	go s.run(ctx)
 }
 
-func (s *sweeper) drain() {
+func (s *sweeper) drain(ctx context.Context) error {
 	s.stop()
-	<-s.done
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *sweeper) run(ctx context.Context) {
 	defer close(s.done)
+	defer s.unclaim(ctx)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -57,6 +65,15 @@ func (s *sweeper) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// unclaim lets the next node begin at once. ctx is over by then.
+func (s *sweeper) unclaim(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTime)
+	defer cancel()
+	if err := s.store.Unclaim(ctx, sweepClaim, s.holder); err != nil {
+		s.log.Debug("claim not given back", "claim", sweepClaim, "error", err)
 	}
 }
 
