@@ -48,6 +48,7 @@ type commandLine struct {
 	Queue    queueCmd    `cmd:"" help:"Look at the queue and change it."`
 	Account  accountCmd  `cmd:"" help:"Administer the accounts that may send."`
 	Domain   domainCmd   `cmd:"" help:"Sending domains: the records to publish."`
+	Store    storeCmd    `cmd:"" help:"Move, back up and restore a stopped queue."`
 	Health   healthCmd   `cmd:"" help:"Exit 0 while the relay takes mail in: a probe for containers."`
 	Version  versionCmd  `cmd:"" help:"Print what was built."`
 

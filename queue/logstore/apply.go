@@ -93,8 +93,10 @@ func (a *applier) entry(e *commitlog.Entry) error {
 	case recordFirstChunk:
 		a.set(positionKey(a.key, keyOpen, e.Position), nil)
 	case recordChunk:
-	case recordEnqueue:
+	case recordEnqueue, recordImport:
 		err = a.enqueue(e)
+	case recordPast:
+		err = a.past(e)
 	case recordChange:
 		err = a.changes(e)
 	case recordIndex:
@@ -142,7 +144,11 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 	} else if len(r.content.at) > 0 {
 		a.del(positionKey(a.key, keyOpen, r.content.at[0]))
 	}
+	imported := e.Type == recordImport
 	m := storedMessage{content: r.content, at: e.Position, enqueued: r.now, recipients: len(r.recipients), facts: r.facts}
+	if imported {
+		m.at = 0
+	}
 	a.value = m.encode(a.value[:0])
 	a.set(messageKey(a.key, r.message.ID), a.value)
 	a.pieces(r.message.ID, r.content)
@@ -157,21 +163,40 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 			a.set(dueKey(a.key, k, item{nanos(rcpt.Due), rcpt.ID}), nil)
 		}
 		a.enter(rcpt, acceptedAt)
+		if imported && rcpt.Pending != queue.ActionNone {
+			// It is done when the store is opened the next time. Who asked is
+			// not known any more.
+			a.value = (&asked{at: rcpt.UpdatedAt}).encode(a.value[:0])
+			a.set(pendingKey(a.key, rcpt.ID), a.value)
+		}
 	}
 	for i := range r.events {
 		a.history(&r.events[i], e.Position, i+2) // the first is EventQueued
 	}
 	if r.idem.Key != "" {
-		v := encoder{b: a.value[:0]}
-		v.version()
-		v.fixed(r.idem.Fingerprint[:])
-		v.fixed(r.message.ID[:])
-		v.time(r.idem.ExpiresAt)
-		a.value = v.b
+		a.value = encodeIdem(a.value[:0], &queue.ArchivedKey{Fingerprint: r.idem.Fingerprint, Message: r.message.ID, ExpiresAt: r.idem.ExpiresAt})
 		a.set(idemKey(a.key, r.message.Account, r.idem.Key), a.value)
 		a.set(idemEndKey(a.key, r.idem.ExpiresAt, r.message.Account, r.idem.Key), nil)
 	}
-	a.events = true
+	a.events = a.events || !imported
+	return nil
+}
+
+func (a *applier) past(e *commitlog.Entry) error {
+	r, ok := e.Value.(*pastRecord)
+	if !ok {
+		var err error
+		if r, err = decodePast(e.Payload); err != nil {
+			return err
+		}
+	}
+	for i := range r.events {
+		a.history(&r.events[i], e.Position, i+1)
+	}
+	r.end = position(e.Position, len(r.events))
+	for _, name := range r.readers {
+		a.set(nameKey(a.key, keyReader, name), []byte(r.end))
+	}
 	return nil
 }
 

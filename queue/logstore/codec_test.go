@@ -110,7 +110,8 @@ func FuzzDecode(f *testing.F) {
 	m := storedMessage{message: r.message, content: r.content, at: 5, enqueued: t0, recipients: 3, facts: r.facts}
 	move := moveRecord{message: r.message.ID, value: m, pieces: []int{2, 0}}
 	reg := registryRecord{kind: "k", name: "n", value: []byte("v")}
-	for i, seed := range [][]byte{r.encode(), encodeChanges(fullChanges()), x.encode(), m.encode(nil), move.encode(), reg.encode(), encodeRecipient(&r.recipients[0])} {
+	past := pastRecord{events: r.events, readers: []string{"webhook"}}
+	for i, seed := range [][]byte{r.encode(), encodeChanges(fullChanges()), x.encode(), m.encode(nil), move.encode(), reg.encode(), encodeRecipient(&r.recipients[0]), past.encode()} {
 		f.Add(byte(i), seed)
 	}
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
@@ -120,7 +121,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%+v became %+v, %v", first, second, err)
 			}
 		}
-		switch id := (queue.MessageID{1, 2, 3}); kind % 7 {
+		switch id := (queue.MessageID{1, 2, 3}); kind % 8 {
 		case 0:
 			if v, err := decodeEnqueue(b); err == nil {
 				v2, err := decodeEnqueue(v.encode())
@@ -154,6 +155,11 @@ func FuzzDecode(f *testing.F) {
 		case 6:
 			if v, err := decodeRecipient(id.Recipient(0), b); err == nil {
 				v2, err := decodeRecipient(id.Recipient(0), encodeRecipient(&v))
+				again(v, v2, err)
+			}
+		case 7:
+			if v, err := decodePast(b); err == nil {
+				v2, err := decodePast(v.encode())
 				again(v, v2, err)
 			}
 		}

@@ -163,7 +163,7 @@ func (s *Store) lastEvent(ctx context.Context, seg commitlog.SegmentInfo) (lastE
 			return last, unavailable("read log", err)
 		}
 		at = info.Next
-		if info.Type != recordEnqueue && info.Type != recordChange {
+		if !holdsEvents(info.Type) {
 			continue
 		}
 		e, err := s.log.ReadAt(info.Position, nil)

@@ -34,7 +34,7 @@ func TestConformanceWithSmallParts(t *testing.T) {
 func TestConformanceOnDisk(t *testing.T) {
 	t.Parallel()
 	m := newMachine()
-	h := storetest.Harness{Scale: 0.2, Reopen: m.reopen, Open: func(t *testing.T) queue.Store {
+	h := storetest.Harness{Scale: 0.2, Archive: true, Reopen: m.reopen, Open: func(t *testing.T) queue.Store {
 		return m.open(t, logstore.Options{Dir: t.TempDir(), MinFree: -1, ReserveBytes: -1})
 	}}
 	storetest.Run(t, h)
@@ -59,6 +59,7 @@ func (m *machine) harness() storetest.Harness {
 		},
 		Crash:       func(t *testing.T, s queue.Store) queue.Store { return m.cut(t, s, vfs.CrashCloneCfg{}) },
 		CrashPoints: m.crashPoints,
+		Archive:     true,
 		Full: func(t *testing.T, s queue.Store) (room func()) {
 			fs := m.disk(s).FS.(*vfs.MemFS)
 			fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30, UsedBytes: 1<<30 - 1<<20})

@@ -85,7 +85,9 @@ func (s *Store) eventsFrom(p queue.Position) (at commitlog.Position, skip int, e
 }
 
 // holdsEvents says which records are worth reading for their events.
-func holdsEvents(typ byte) bool { return typ == recordEnqueue || typ == recordChange }
+func holdsEvents(typ byte) bool {
+	return typ == recordEnqueue || typ == recordChange || typ == recordPast
+}
 
 func (s *Store) readEvents(ctx context.Context, at commitlog.Position, skip, limit int) ([]queue.Event, queue.Position, error) {
 	var events []queue.Event
@@ -144,6 +146,12 @@ func recordEvents(e *commitlog.Entry) (events []queue.Event, err error) {
 				}
 			}
 		}
+	case recordPast:
+		r, err := decodePast(e.Payload)
+		if err != nil {
+			return nil, err
+		}
+		events = r.events
 	}
 	for i := range events {
 		events[i].Position = position(e.Position, i+1)

@@ -172,3 +172,12 @@ func (s *Store) readRecipient(r pebble.Reader, id queue.RecipientID) (rcpt queue
 	})
 	return rcpt, err
 }
+
+func (s *Store) hasMessage(id queue.MessageID) (bool, error) {
+	var k [1 + 16]byte
+	err := get(s.db, messageKey(k[:0], id), func([]byte) error { return nil })
+	if errors.Is(err, queue.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -12,11 +12,15 @@ import (
 )
 
 const (
-	formatFile   = "FORMAT"
-	formatName   = "postrider-logstore"
-	formatNumber = 1
-	lockFile     = "LOCK"
-	pidFile      = "pid"
+	formatFile = "FORMAT"
+	formatName = "postrider-logstore"
+	// A store has format 1 until something is imported: the records of that
+	// would be passed over by older versions.
+	formatFirst    = 1
+	formatImported = 2
+	formatNumber   = formatImported // the newest that this version knows
+	lockFile       = "LOCK"
+	pidFile        = "pid"
 )
 
 // lockDir makes sure that nobody else has the directory open.
@@ -63,25 +67,39 @@ func makePrivate(fs vfs.FS, dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// checkFormat refuses a store of a newer version and marks a new one.
-func checkFormat(fs vfs.FS, dir string) error {
+// checkFormat refuses a store of a newer version, marks a new one, and returns
+// the format.
+func checkFormat(fs vfs.FS, dir string) (int, error) {
 	path := fs.PathJoin(dir, formatFile)
 	text, err := readSmall(fs, path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && text == "" {
-		return writeSmall(fs, dir, formatFile, fmt.Sprintf("%s %d", formatName, formatNumber))
+		return formatFirst, writeFormat(fs, dir, formatFirst)
 	}
 	if err != nil {
-		return fmt.Errorf("read store format: %w", err)
+		return 0, fmt.Errorf("read store format: %w", err)
 	}
 	name, number, _ := strings.Cut(text, " ")
 	n, err := strconv.Atoi(number)
 	switch {
 	case name != formatName || err != nil || n < 1:
-		return fmt.Errorf("%s says %.80q, which is no store of this program: give another data directory", path, text)
+		return 0, fmt.Errorf("%s says %.80q, which is no store of this program: give another data directory", path, text)
 	case n > formatNumber:
-		return fmt.Errorf("%s says that the store has format %d, and this version knows up to %d: start the newer version again", path, n, formatNumber)
+		return 0, fmt.Errorf("%s says that the store has format %d, and this version knows up to %d: start the newer version again", path, n, formatNumber)
 	}
-	return nil
+	return n, nil
+}
+
+func writeFormat(fs vfs.FS, dir string, n int) error {
+	return writeSmall(fs, dir, formatFile, fmt.Sprintf("%s %d", formatName, n))
+}
+
+// Exists reports whether there is a store in a directory.
+func Exists(fs vfs.FS, dir string) (bool, error) {
+	_, err := fs.Stat(fs.PathJoin(dir, formatFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func readSmall(fs vfs.FS, path string) (string, error) {

@@ -114,23 +114,13 @@ func (o *operation) run(ctx context.Context, ids []queue.RecipientID) error {
 	return nil
 }
 
-// lockMessages locks the stripes of all the messages, in an order that all
-// agree on.
+// lockMessages locks the stripes of all the messages.
 func (s *Store) lockMessages(ids []queue.RecipientID) (unlock func()) {
-	stripes := make([]int, 0, len(ids))
-	for _, id := range ids {
-		stripes = append(stripes, int(hashID(id.Message())%uint64(len(s.messages))))
+	hashes := make([]uint64, len(ids))
+	for i, id := range ids {
+		hashes[i] = hashID(id.Message())
 	}
-	slices.Sort(stripes)
-	stripes = slices.Compact(stripes)
-	for _, i := range stripes {
-		s.messages[i].Lock()
-	}
-	return func() {
-		for _, i := range stripes {
-			s.messages[i].Unlock()
-		}
-	}
+	return s.messages.lockAll(hashes)
 }
 
 func (o *operation) undo() {

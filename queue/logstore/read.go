@@ -149,25 +149,34 @@ func (s *Store) History(ctx context.Context, id queue.MessageID) ([]queue.Event,
 	if err != nil {
 		return nil, fmt.Errorf("read history of %s: %w", id, err)
 	}
-	first := queuedEvent(&m.message, m.recipients, m.enqueued)
-	first.Position = position(m.at, 1)
-	events := []queue.Event{first}
+	var events []queue.Event
+	if m.at != 0 { // else it was imported, as an event like the others
+		first := queuedEvent(&m.message, m.recipients, m.enqueued)
+		first.Position = position(m.at, 1)
+		events = append(events, first)
+	}
 	prefix := append([]byte{keyHistory}, id[:]...)
 	err = each(s.db, prefix, after(prefix), func(it *pebble.Iterator) (bool, error) {
-		d := decoder{b: it.Value()}
-		d.version()
-		v := d.event(id)
-		if err := d.done(); err != nil {
-			return false, damaged("history of "+id.String(), err)
-		}
-		place := it.Key()[len(prefix):]
-		v.Account = m.message.Account
-		v.Position = position(commitlog.Position(binary.BigEndian.Uint64(place)), int(binary.BigEndian.Uint16(place[8:])))
+		v, err := decodeHistory(&m.message, it)
 		events = append(events, v)
-		return true, nil
+		return true, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return events, nil
+}
+
+// decodeHistory reads the event of m at it.
+func decodeHistory(m *queue.Message, it *pebble.Iterator) (queue.Event, error) {
+	d := decoder{b: it.Value()}
+	d.version()
+	v := d.event(m.ID)
+	if err := d.done(); err != nil {
+		return v, damaged("history of "+m.ID.String(), err)
+	}
+	place := it.Key()[1+len(m.ID):]
+	v.Account = m.Account
+	v.Position = position(commitlog.Position(binary.BigEndian.Uint64(place)), int(binary.BigEndian.Uint16(place[8:])))
+	return v, nil
 }

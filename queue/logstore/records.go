@@ -20,6 +20,10 @@ const (
 	recordMove       = 7 // the bodies before it are pieces of this message now
 	recordRegistry   = 8 // a registry record
 	recordOpen       = 9 // the store was opened: a new epoch
+
+	// Since format 2.
+	recordImport = 10 // a message as an archive has it: no event, any state
+	recordPast   = 11 // events of such messages, and readers that are past them
 )
 
 // place is where a content lies: nowhere, or in pieces of the same size but for
@@ -188,7 +192,7 @@ func decodeRecipient(id queue.RecipientID, b []byte) (queue.Recipient, error) {
 type storedMessage struct {
 	message    queue.Message
 	content    place
-	at         commitlog.Position // of its enqueue record
+	at         commitlog.Position // of its enqueue record; 0 if it was imported
 	enqueued   time.Time
 	recipients int
 	facts      []byte

@@ -54,9 +54,6 @@ func decodeRecord(kind queue.RecordKind, name string, b []byte) (queue.Record, e
 
 // PutRecord writes a record if nobody else did meanwhile.
 func (s *Store) PutRecord(ctx context.Context, r queue.Record) (uint64, error) {
-	if len(r.Value) > maxRecordValue {
-		return 0, fmt.Errorf("put %s %q: its value has more than %d bytes", r.Kind, r.Name, maxRecordValue)
-	}
 	change := &registryRecord{kind: r.Kind, name: r.Name, value: r.Value}
 	if err := s.changeRecord(ctx, change, r.Version); err != nil {
 		return 0, fmt.Errorf("put %s %q: %w", r.Kind, r.Name, err)
@@ -74,8 +71,8 @@ func (s *Store) DeleteRecord(ctx context.Context, r queue.Record) error {
 }
 
 func (s *Store) changeRecord(ctx context.Context, change *registryRecord, version uint64) error {
-	if change.kind == "" || len(change.name) > maxRecordName || strings.ContainsRune(string(change.kind), 0) {
-		return errors.New("a record has a kind, and a name of at most 512 bytes")
+	if err := change.check(); err != nil {
+		return err
 	}
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -97,6 +94,17 @@ func (s *Store) changeRecord(ctx context.Context, change *registryRecord, versio
 		return queue.ErrVersion
 	}
 	return s.commit(ctx, recordRegistry, change.encode(), change)
+}
+
+// check reports what no record may be.
+func (r *registryRecord) check() error {
+	switch {
+	case r.kind == "" || len(r.name) > maxRecordName || strings.ContainsRune(string(r.kind), 0):
+		return errors.New("a record has a kind, and a name of at most 512 bytes")
+	case len(r.value) > maxRecordValue:
+		return fmt.Errorf("its value has more than %d bytes", maxRecordValue)
+	}
+	return nil
 }
 
 // ListRecords returns records by name.

@@ -18,8 +18,8 @@ import (
 
 // Store is an open store. All its methods are safe for concurrent use.
 //
-// Locks are taken in this order: gate, one of idems, names or claims of a key,
-// stripes of messages, mu. A stripe is held from the look at the state of
+// Locks are taken in this order: gate, importing, one of idems, names or claims
+// of a key, stripes of messages, mu. A stripe is held from the look at the state of
 // a message until what was decided is applied; mu never while anything is
 // written.
 type Store struct {
@@ -37,6 +37,9 @@ type Store struct {
 	names    stripes // by registry name
 	sweeping sync.Mutex
 	seen     lastEvent // guarded by sweeping
+
+	importing sync.Mutex
+	format    int // guarded by importing
 
 	mu       sync.Mutex
 	meta     meta
@@ -83,7 +86,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, o Options) (*Store, error) {
-	if err := checkFormat(o.FS, o.Dir); err != nil {
+	format, err := checkFormat(o.FS, o.Dir)
+	if err != nil {
 		return nil, err
 	}
 	db, err := openIndex(o, o.FS.PathJoin(o.Dir, "index"))
@@ -91,7 +95,7 @@ func open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, db: db,
+		opts: o, db: db, format: format,
 		held:    make(map[queue.RecipientID]*held),
 		leases:  make(map[queue.Token]*lease),
 		readers: make(map[string]queue.Position),
@@ -276,6 +280,24 @@ func (s *Store) loadFlow(f *flow) error {
 type stripes [4096]sync.RWMutex
 
 func (s *stripes) of(hash uint64) *sync.RWMutex { return &s[hash%uint64(len(s))] }
+
+// lockAll locks those of all the hashes, in an order that all agree on.
+func (s *stripes) lockAll(hashes []uint64) (unlock func()) {
+	list := make([]int, 0, len(hashes))
+	for _, h := range hashes {
+		list = append(list, int(h%uint64(len(s))))
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	for _, i := range list {
+		s[i].Lock()
+	}
+	return func() {
+		for _, i := range list {
+			s[i].Unlock()
+		}
+	}
+}
 
 // signals tells any number of listeners that something happened.
 type signals struct {

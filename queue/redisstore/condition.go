@@ -31,17 +31,17 @@ func (s *Store) Condition(ctx context.Context) queue.Condition {
 		masters++
 		text, err := m.Info(ctx, "memory", "replication", "persistence").Result()
 		if err != nil {
-			return fmt.Errorf("Redis at %s does not answer: %w", m.Options().Addr, err)
+			return fmt.Errorf("the Redis at %s does not answer: %w", m.Options().Addr, err)
 		}
 		info := parseInfo(text)
 		if info["loading"] == "1" {
-			return fmt.Errorf("Redis at %s is loading its data; wait until it has", m.Options().Addr)
+			return fmt.Errorf("the Redis at %s is loading its data; wait until it has", m.Options().Addr)
 		}
 		if info["aof_last_write_status"] == "err" {
-			return fmt.Errorf("Redis at %s cannot write its log; look at its disk", m.Options().Addr)
+			return fmt.Errorf("the Redis at %s cannot write its log; look at its disk", m.Options().Addr)
 		}
 		if s.sv.wait && info["connected_slaves"] == "0" {
-			return fmt.Errorf("Redis at %s has no replica connected, and mail is taken only with one; start it again", m.Options().Addr)
+			return fmt.Errorf("the Redis at %s has no replica connected, and mail is taken only with one; start it again", m.Options().Addr)
 		}
 		now, limit := number(info["used_memory"])-number(info["mem_not_counted_for_evict"]), number(info["maxmemory"])
 		used += number(info["used_memory"])
@@ -53,7 +53,7 @@ func (s *Store) Condition(ctx context.Context) queue.Condition {
 			free = room
 		}
 		if room == 0 {
-			return fmt.Errorf("Redis at %s has used all of its maxmemory; raise it, or let the queue drain", m.Options().Addr)
+			return fmt.Errorf("the Redis at %s has used all of its maxmemory; raise it, or let the queue drain", m.Options().Addr)
 		}
 		return nil
 	})

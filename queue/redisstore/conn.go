@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,6 +27,7 @@ type servers struct {
 }
 
 func connect(o Options) *servers {
+	quiet()
 	s := &servers{o: o, wait: !o.Relaxed && o.Topology != Standalone}
 	none := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch o.Topology {
@@ -244,3 +246,11 @@ func troubleOf(err error) trouble {
 	}
 	return scriptError
 }
+
+// quiet keeps the client library from writing to standard error: what it would
+// say we are told as errors.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"postrider/queue"
 )
 
 func checkOptions(o *Options) error {
@@ -43,7 +46,8 @@ func (s *servers) ready(ctx context.Context) error {
 		if err == nil && n > 0 {
 			return nil
 		}
-		if t := troubleOf(err); t == scriptError { // such as a wrong password
+		var certificate *tls.CertificateVerificationError
+		if troubleOf(err) == scriptError || errors.As(err, &certificate) { // such as a wrong password
 			return err
 		}
 		select {
@@ -53,7 +57,7 @@ func (s *servers) ready(ctx context.Context) error {
 			if err == nil {
 				err = ctx.Err()
 			}
-			return fmt.Errorf("the servers do not answer: %w", err)
+			return fmt.Errorf("the servers do not answer: %w: %w", queue.ErrUnavailable, err)
 		}
 	}
 }

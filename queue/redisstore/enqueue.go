@@ -39,14 +39,15 @@ func (s *Store) Enqueue(ctx context.Context, r queue.EnqueueRequest) (queue.Enqu
 
 // enqueuing is an Enqueue under way.
 type enqueuing struct {
-	s       *Store
-	r       *queue.EnqueueRequest
-	part    string
-	header  string
-	ref     string // to the content
-	key     string // name of the idempotency key; empty if there is none
-	records []queue.Recipient
-	groups  []hint
+	s        *Store
+	r        *queue.EnqueueRequest
+	part     string
+	header   string
+	ref      string // to the content
+	key      string // name of the idempotency key; empty if there is none
+	imported bool   // its events come later, of what is final too
+	records  []queue.Recipient
+	groups   []hint
 }
 
 // hint is recipients of one lane that become due together.
@@ -130,7 +131,7 @@ func (q *enqueuing) args(inline string) []any {
 		if rules.Trouble(rc.State) {
 			trouble = 1
 		}
-		if rc.State.Final() {
+		if rc.State.Final() && !q.imported {
 			v := rules.Event(&r.Message, rc, rules.FinalEvent(rc.State), r.Now)
 			events = append(events, encodeEvent(&v))
 		}
@@ -149,7 +150,7 @@ func (q *enqueuing) args(inline string) []any {
 	} else {
 		args = append(args, 0, 0, "", s.node)
 	}
-	args = append(args, len(q.records), len(events), len(q.groups))
+	args = append(args, len(q.records), len(events), len(q.groups), b01(q.imported))
 	for i := range q.records {
 		args = append(args, s.record(&r.Message, &q.records[i]))
 	}
@@ -196,7 +197,7 @@ func (q *enqueuing) group() {
 		}
 		due := q.s.dueMS(rc)
 		k := key{rc.Lane, due}
-		if due <= now {
+		if due <= now || !rc.Due.After(q.r.Now) { // within the same millisecond
 			k.due = -1
 		}
 		g, ok := at[k]

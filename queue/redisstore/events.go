@@ -41,43 +41,52 @@ func parseEntry(id string) (m mark, err error) {
 
 // position is a place in each partition's log.
 func position(at []mark) queue.Position {
-	b := make([]byte, 0, 1+markLen*len(at))
-	b = append(b, positionVersion)
+	b := append(make([]byte, 0, 1+markLen*len(at)), positionVersion)
+	return queue.Position(base64.RawURLEncoding.EncodeToString(appendMarks(b, at)))
+}
+
+const positionVersion = 1
+
+func appendMarks(b []byte, at []mark) []byte {
 	for _, m := range at {
 		b = binary.AppendUvarint(b, m.ms)
 		b = binary.AppendUvarint(b, m.seq)
 		b = binary.AppendUvarint(b, uint64(m.events))
 	}
-	return queue.Position(base64.RawURLEncoding.EncodeToString(b))
+	return b
 }
 
-const positionVersion = 1
+// parseMarks reads n of them and nothing else.
+func parseMarks(b []byte, n int) ([]mark, error) {
+	var values [3]uint64
+	at := make([]mark, n)
+	for i := range at {
+		for k := range values {
+			v, size := binary.Uvarint(b)
+			if size <= 0 {
+				return nil, queue.ErrPosition
+			}
+			values[k], b = v, b[size:]
+		}
+		at[i] = mark{values[0], values[1], uint16(values[2])}
+	}
+	if len(b) > 0 {
+		return nil, queue.ErrPosition
+	}
+	return at, nil
+}
 
 func (s *Store) parsePosition(p queue.Position) ([]mark, error) {
-	at := make([]mark, len(s.parts))
 	if p == "" {
-		return at, nil
+		return make([]mark, len(s.parts)), nil
 	}
-	bad := fmt.Errorf("%.40q: %w", p, queue.ErrPosition)
 	b, err := base64.RawURLEncoding.DecodeString(string(p))
 	if err != nil || len(b) == 0 || b[0] != positionVersion {
-		return nil, bad
+		return nil, fmt.Errorf("%.40q: %w", p, queue.ErrPosition)
 	}
-	b = b[1:]
-	next := func() uint64 {
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			err = bad
-			return 0
-		}
-		b = b[n:]
-		return v
-	}
-	for i := range at {
-		at[i] = mark{next(), next(), uint16(next())}
-	}
-	if err != nil || len(b) > 0 {
-		return nil, bad
+	at, err := parseMarks(b[1:], len(s.parts))
+	if err != nil {
+		return nil, fmt.Errorf("%.40q: %w", p, err)
 	}
 	return at, nil
 }

@@ -211,7 +211,7 @@ func (w *walk) next(ctx context.Context) (m *message, part int, ok bool, err err
 // take goes on behind the message that next returned.
 func (w *walk) take(part int) {
 	p := &w.pages[part]
-	w.at[part].segment = p.segment
+	w.at[part] = place{segment: p.segment, below: p.messages[0].ID}
 	// What comes newly to the other partitions is not for this listing either.
 	for i := range w.at {
 		if compareIDs(p.messages[0].ID, w.at[i].below) < 0 {
@@ -282,7 +282,11 @@ func (w *walk) nextSegment(ctx context.Context, i int) (bool, error) {
 		return false, err
 	}
 	slices.SortFunc(ids, func(a, b queue.MessageID) int { return compareIDs(b, a) })
-	ids = slices.DeleteFunc(ids, func(id queue.MessageID) bool { return compareIDs(id, at.below) >= 0 })
+	// Nothing has been taken from older segments, whatever their ids: messages
+	// are accepted in about the order of their ids only.
+	if p.segment == 0 && (best == at.segment || at.segment == top.segment) {
+		ids = slices.DeleteFunc(ids, func(id queue.MessageID) bool { return compareIDs(id, at.below) >= 0 })
+	}
 	p.ids, p.segment = slices.Compact(ids), best
 	return true, nil
 }

@@ -28,7 +28,7 @@ func (s *Store) register(ctx context.Context) error {
 }
 
 func (s *Store) registerAs(ctx context.Context, mine int) error {
-	v, err := s.change(ctx, scripts.adopt, s.keys.meta(), []any{mine, s.o.Partitions, alive.Milliseconds(), s.nodeLine(mine), hexNode(s.node)}, nil)
+	v, err := s.change(ctx, scripts.adopt, s.keys.meta(), []any{mine, s.o.Partitions, alive.Milliseconds(), s.nodeLine(mine), hexNode(s.node), b01(s.o.Exclusive)}, nil)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,11 @@ func (s *Store) registerAs(ctx context.Context, mine int) error {
 		return fmt.Errorf("the store has format %s, made by a newer version of Postrider; this one knows formats up to %d: upgrade this node", textOf(list, 1), mine)
 	case "wait":
 		return fmt.Errorf("the store has format %s and cannot be brought to format %d while nodes of an older version run (%s): stop them first", textOf(list, 1), mine, textOf(list, 2))
+	case "busy":
+		if s.o.Exclusive {
+			return fmt.Errorf("nodes run on the store (%s): stop them; one that was killed is forgotten after %v", textOf(list, 1), alive)
+		}
+		return fmt.Errorf("the store is being moved by %s: wait until that has ended", textOf(list, 1))
 	default:
 		return fmt.Errorf("adopt answered %v: %w", v, queue.ErrUnavailable)
 	}
@@ -55,13 +60,14 @@ func (s *Store) registerAs(ctx context.Context, mine int) error {
 
 func hexNode(node string) string { return string(hexOf([]byte(node))) }
 
-// nodeLine is what others see of this node: its format and its name.
+// nodeLine is what others see of this node: its format, whether it wants the
+// store for itself, and its name.
 func (s *Store) nodeLine(format int) string {
 	name := s.o.Node
 	if name == "" {
 		name = "unnamed"
 	}
-	return strconv.Itoa(format) + " " + strings.ReplaceAll(name, "\n", " ")
+	return strconv.Itoa(format) + " " + strconv.Itoa(b01(s.o.Exclusive)) + " " + strings.ReplaceAll(name, "\n", " ")
 }
 
 func (s *Store) deregister(ctx context.Context) {
@@ -143,13 +149,19 @@ func (s *Store) beatAs(ctx context.Context, mine int) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	v, err := s.sv.run(ctx, s.o.Timeout, &call{script: scripts.adopt, key: s.keys.meta(),
-		args: []any{mine, len(s.parts), alive.Milliseconds(), s.nodeLine(mine), hexNode(s.node)}})
+		args: []any{mine, len(s.parts), alive.Milliseconds(), s.nodeLine(mine), hexNode(s.node), b01(s.o.Exclusive)}})
 	if err != nil {
 		return
 	}
 	list, _ := v.([]any)
-	if textOf(list, 0) == "newer" {
-		why := fmt.Sprintf("the store was brought to format %s by a newer version of Postrider: upgrade this node", textOf(list, 1))
+	why := ""
+	switch textOf(list, 0) {
+	case "newer":
+		why = fmt.Sprintf("the store was brought to format %s by a newer version of Postrider: upgrade this node", textOf(list, 1))
+	case "busy":
+		why = fmt.Sprintf("the store is being moved by %s: start this node again when that has ended", textOf(list, 1))
+	}
+	if why != "" {
 		if s.barred.Swap(&why) == nil {
 			s.o.Logger.Error("this node stops working on the store", "why", why)
 		}

@@ -11,9 +11,6 @@ import (
 	"postrider/queue/rules"
 )
 
-// operatePage is how many recipients are changed before the next are read.
-const operatePage = 256
-
 // Apply does an action to all recipients that match, message by message.
 func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, error) {
 	var done queue.Applied

@@ -49,6 +49,10 @@ type Options struct {
 	// version. It need not be unique.
 	Node string
 
+	// Exclusive opens the store only if no other node runs on it, and keeps
+	// others from opening it: for moving it as a whole.
+	Exclusive bool
+
 	PoolSize int           // connections to each server; 0: 64
 	Timeout  time.Duration // of one command and of an accept with its retries; 0: 1.5 s
 	Patience time.Duration // of all other calls with their retries; 0: 5 s

@@ -272,7 +272,7 @@ func decodeFacts(id queue.MessageID, s string) (f facts, err error) {
 	f.segment = uint64(b[0])<<32 | uint64(binary.BigEndian.Uint32(b[1:]))
 	f.open = int(binary.BigEndian.Uint16(b[5:]))
 	f.recipients = int(binary.BigEndian.Uint16(b[7:]))
-	f.trouble = b[9] != 0
+	f.trouble = b[9]&1 != 0
 	f.events = binary.BigEndian.Uint32(b[10:])
 	return f, nil
 }
@@ -312,15 +312,6 @@ func (m *message) final() bool {
 		}
 	}
 	return true
-}
-
-func (m *message) trouble() bool {
-	for i := range m.recipients {
-		if rules.Trouble(m.recipients[i].State) {
-			return true
-		}
-	}
-	return false
 }
 
 // decodeMessage reads what page.lua returns of one message of a partition; ok is

@@ -140,24 +140,27 @@ func (s *Store) ListRecords(ctx context.Context, kind queue.RecordKind, prefix, 
 	if limit <= 0 {
 		return nil, nil
 	}
-	rs, err := s.listRecords(ctx, kind, prefix, after, limit)
+	from := "[" + prefix
+	if after != "" && after >= prefix {
+		from = "(" + after
+	}
+	rs, err := s.listRecords(ctx, kind, prefix, from, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list %s records: %w", kind, err)
 	}
 	return rs, nil
 }
 
-func (s *Store) listRecords(ctx context.Context, kind queue.RecordKind, prefix, after string, limit int) ([]queue.Record, error) {
-	lower, upper := "["+prefix, "+"
-	if after != "" && after >= prefix {
-		lower = "(" + after
-	}
+// listRecords lists from a name on: "[" and the name, or "(" and one that is not
+// meant itself.
+func (s *Store) listRecords(ctx context.Context, kind queue.RecordKind, prefix, from string, limit int) ([]queue.Record, error) {
+	upper := "+"
 	if end := endOf(prefix); end != "" {
 		upper = "(" + end
 	}
 	key := s.keys.registry()
 	cmds, err := s.sv.ask(ctx, s.o.Timeout, key, func(ctx context.Context, p redis.Pipeliner) {
-		p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key + "n" + string(kind), Start: lower, Stop: upper, ByLex: true, Count: int64(limit)})
+		p.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key + "n" + string(kind), Start: from, Stop: upper, ByLex: true, Count: int64(limit)})
 	})
 	if err != nil {
 		return nil, err

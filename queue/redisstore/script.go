@@ -22,7 +22,7 @@ var scripts = struct {
 	events, page, sweep, trim, adopt                         *script
 	put, drop                                                *script
 	rate, slot, free, claim, unclaim, cache                  *script
-	bury, unstage, staged, strip                             *script
+	bury, unstage, staged, strip, annal                      *script
 }{
 	enqueue: load("enqueue", false, "prelude"),
 	stage:   load("stage", false),
@@ -53,6 +53,7 @@ var scripts = struct {
 	unstage: load("unstage", true),
 	staged:  load("staged", true),
 	strip:   load("strip", true, "prelude"),
+	annal:   load("annal", false, "prelude"),
 	cache:   load("cache", true),
 }
 

@@ -37,6 +37,7 @@ type Store struct {
 	notify  signals
 	parked  parking
 	given   given
+	exports exporting
 }
 
 var _ queue.Store = (*Store)(nil)

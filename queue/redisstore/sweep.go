@@ -284,7 +284,7 @@ func (w *sweep) trim(ctx context.Context, part string) error {
 			before = w.s.ms(r.Sent)
 		}
 	}
-	v, err := w.s.sv.run(ctx, w.s.o.Patience, &call{script: scripts.trim, key: part, args: []any{before, trimPage, w.s.touch()}})
+	v, err := w.s.sv.run(ctx, w.s.o.Patience, &call{script: scripts.trim, key: part, args: []any{before, trimPage, w.s.touch(), w.r.Now.UnixMilli()}})
 	if n, _ := v.(int64); err == nil && n == trimPage {
 		w.done.More = true
 	}

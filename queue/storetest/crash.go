@@ -9,11 +9,12 @@ import (
 	"postrider/queue"
 )
 
-func crashTests() []test {
-	trials := []struct {
+func crashTests(h Harness) []test {
+	type trial struct {
 		name string
 		make func() Trial
-	}{
+	}
+	trials := []trial{
 		{"enqueue of a small message", func() Trial { return crashEnqueue(900, 3) }},
 		{"enqueue of a large message", func() Trial { return crashEnqueue(300<<10, 2) }},
 		{"enqueue to many", func() Trial { return crashEnqueue(900, 150) }},
@@ -25,6 +26,9 @@ func crashTests() []test {
 		{"removal of a content", crashRemove},
 		{"close", crashClose},
 		{"a whole life", crashLife},
+	}
+	if h.Archive {
+		trials = append(trials, trial{"import", crashImport})
 	}
 	var ts []test
 	for _, c := range trials {

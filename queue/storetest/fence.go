@@ -19,6 +19,9 @@ func fenceTests(h Harness) []test {
 		{"a retry of what is leased does not grant it again", fenceRetryActive},
 		{"a retry of what a lost lease had keeps it in the queue once", fenceRetryExpired},
 		{"tokens grow with every lease", fenceTokensGrow},
+		{"a lease whose end was seen, but that nobody was granted, can be extended", fenceExtendEnded},
+		{"a due time that came nearer and went away again counts as it is last", fenceDueMoves},
+		{"a caller whose clock is behind takes nothing away from the others", fenceClockBehind},
 		{"a mark ends with its settlement", markSettled},
 		{"a mark stays if the attempt is in doubt", markInDoubt},
 		{"a mark shows after a takeover", func(e *env) {
@@ -296,4 +299,58 @@ func markShows(e *env, end func()) {
 		want := v.Recipient != id.Recipient(1)
 		e.want(v.InDoubt == want, "event %d: in doubt is %v: %+v", i, v.InDoubt, v)
 	}
+}
+
+func fenceExtendEnded(e *env) {
+	id := e.put(mail{to: many(2, "a")})
+	l := e.one()
+	e.pass(ttl + time.Second)
+	r := e.ask(10)
+	r.Lane = "other"
+	ls, err := e.s.Lease(e.ctx, *r)
+	e.ok(err)
+	e.want(len(ls) == 0, "leased %v", ls)
+	lost, err := e.s.Extend(e.ctx, e.now, ttl, l)
+	e.ok(err)
+	e.want(len(lost) == 0, "it is lost")
+	e.states(id, queue.StateActive, queue.StateActive)
+	e.none()
+	e.pass(ttl - time.Second)
+	e.none()
+	e.ok(e.outcome(l, queue.StateDelivered, time.Time{}))
+}
+
+// fenceDueMoves moves times by no more than an engine may take for the same,
+// wherever it draws its lines.
+func fenceDueMoves(e *env) {
+	for range 3 {
+		id := e.put(mail{})
+		for _, wait := range []time.Duration{10 * time.Second, 12 * time.Second, 11 * time.Second} {
+			e.ok(e.outcome(e.one(), queue.StateDeferred, e.now.Add(wait)))
+			e.act(queue.ActionRetry, id)
+		}
+		due := e.now.Add(13 * time.Second)
+		e.ok(e.outcome(e.one(), queue.StateDeferred, due))
+		for range 12 {
+			e.pass(time.Second)
+			e.none()
+		}
+		e.pass(time.Second)
+		e.want(e.now.Equal(due), "it is %v", e.now)
+		e.ok(e.outcome(e.one(), queue.StateDelivered, time.Time{}))
+	}
+}
+
+func fenceClockBehind(e *env) {
+	e.put(mail{to: []rcpt{{lane: "a", state: queue.StateScheduled, due: e.now.Add(3 * time.Second)}}})
+	ahead := e.ask(10)
+	ahead.Now, ahead.Lane = e.now.Add(5*time.Second), "other"
+	for range 2 {
+		ls, err := e.s.Lease(e.ctx, *ahead)
+		e.ok(err)
+		e.want(len(ls) == 0, "leased %v", ls)
+		e.none()
+	}
+	e.pass(5 * time.Second)
+	e.one()
 }

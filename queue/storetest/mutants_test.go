@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -20,6 +21,9 @@ import (
 // mutantVariable names the mutant that a child process runs the suite on.
 const mutantVariable = "STORETEST_MUTANT"
 
+// archiveMutant begins the names of those that are an archive and break it.
+const archiveMutant = "archive: "
+
 // TestSuiteCatchesMutants runs the suite on stores that break one rule each, in
 // processes of their own, and demands that it fails. The store without any
 // break passes.
@@ -29,9 +33,12 @@ func TestSuiteCatchesMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups := map[string]string{"none": "^(fence|events|settle|lease|idempotency|operate|registry|stress|model)$"}
+	groups := map[string]string{"none": "^(fence|events|settle|lease|idempotency|operate|registry|stress|model|archive)$"}
 	for name := range mutants() {
 		groups[name] = "^(fence|events|settle|lease|idempotency|operate|registry|model)$"
+		if strings.HasPrefix(name, archiveMutant) {
+			groups[name] = "^archive$"
+		}
 	}
 	slots := make(chan struct{}, 2)
 	for name, group := range groups {
@@ -67,13 +74,14 @@ func TestMutant(t *testing.T) {
 		}
 		m := &mutant{Store: s, fs: fs, last: map[queue.RecipientID]queue.Token{}}
 		if breaks == nil {
-			return m
+			return &whole{m, s}
 		}
 		return breaks(m)
 	}
 	storetest.Run(t, storetest.Harness{
-		Scale: 0.3,
-		Open:  func(t *testing.T) queue.Store { return open(t, vfs.NewMem()) },
+		Archive: breaks == nil || strings.HasPrefix(name, archiveMutant),
+		Scale:   0.3,
+		Open:    func(t *testing.T) queue.Store { return open(t, vfs.NewMem()) },
 		Reopen: func(t *testing.T, s queue.Store) queue.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -111,6 +119,13 @@ func mutants() map[string]func(m *mutant) queue.Store {
 		"the last writer of a record wins":       func(m *mutant) queue.Store { return &lastWins{m} },
 		"retry now forgets what is active":       func(m *mutant) queue.Store { return &retryWaiting{m} },
 		"a stale due time is served":             func(m *mutant) queue.Store { return &early{m} },
+
+		archiveMutant + "readers stay behind":                  func(m *mutant) queue.Store { return &readerless{m} },
+		archiveMutant + "readers are put forward again":        func(m *mutant) queue.Store { return &hasty{m} },
+		archiveMutant + "what differs is passed over":          func(m *mutant) queue.Store { return &lenient{m} },
+		archiveMutant + "a page's last item is lost":           func(m *mutant) queue.Store { return &cutting{m} },
+		archiveMutant + "nobody is in doubt":                   func(m *mutant) queue.Store { return &certain{m} },
+		archiveMutant + "the events of a message are reversed": func(m *mutant) queue.Store { return &reversed{m} },
 	}
 }
 
@@ -260,4 +275,126 @@ type early struct{ *mutant }
 func (m *early) Lease(ctx context.Context, r queue.LeaseRequest) ([]queue.Lease, error) {
 	r.Now, r.TTL = r.Now.Add(time.Minute), r.TTL-time.Minute
 	return m.Store.Lease(ctx, r)
+}
+
+// whole is a mutant without a break that is an archive too.
+type whole struct {
+	*mutant
+	queue.Archive
+}
+
+func (m *mutant) export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	return m.Store.(queue.Archive).Export(ctx, c, limit)
+}
+
+func (m *mutant) imports(ctx context.Context, items []queue.Item) error {
+	return m.Store.(queue.Archive).Import(ctx, items)
+}
+
+// readerless exports no readers.
+type readerless struct{ *mutant }
+
+func (m *readerless) Import(ctx context.Context, items []queue.Item) error {
+	return m.imports(ctx, items)
+}
+
+func (m *readerless) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	items, next, err := m.export(ctx, c, limit)
+	return slices.DeleteFunc(items, func(it queue.Item) bool { return it.Reader != nil }), next, err
+}
+
+// hasty lets a reader stand at the end each time that it comes.
+type hasty struct{ *mutant }
+
+func (m *hasty) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	return m.export(ctx, c, limit)
+}
+
+func (m *hasty) Import(ctx context.Context, items []queue.Item) error {
+	for i := range items {
+		if err := m.imports(ctx, items[i:i+1]); err != nil {
+			return err
+		}
+		if items[i].Reader == nil {
+			continue
+		}
+		p := queue.Position("")
+		for {
+			vs, next, err := m.ReadEvents(ctx, p, 100)
+			if err != nil {
+				return err
+			}
+			if p = next; len(vs) == 0 {
+				break
+			}
+		}
+		if err := m.Acknowledge(ctx, items[i].Reader.Name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lenient takes what is there for what comes.
+type lenient struct{ *mutant }
+
+func (m *lenient) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	return m.export(ctx, c, limit)
+}
+
+func (m *lenient) Import(ctx context.Context, items []queue.Item) error {
+	err := m.imports(ctx, items)
+	if errors.Is(err, queue.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// cutting loses what just fits.
+type cutting struct{ *mutant }
+
+func (m *cutting) Import(ctx context.Context, items []queue.Item) error {
+	return m.imports(ctx, items)
+}
+
+func (m *cutting) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	items, next, err := m.export(ctx, c, limit)
+	if len(items) == limit && limit > 1 {
+		items = items[:limit-1]
+	}
+	return items, next, err
+}
+
+// certain forgets the marks.
+type certain struct{ *mutant }
+
+func (m *certain) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	return m.export(ctx, c, limit)
+}
+
+func (m *certain) Import(ctx context.Context, items []queue.Item) error {
+	for _, it := range items {
+		if it.Message == nil {
+			continue
+		}
+		for i := range it.Message.Entry.Recipients {
+			it.Message.Entry.Recipients[i].InDoubt = false
+		}
+	}
+	return m.imports(ctx, items)
+}
+
+// reversed imports events last first.
+type reversed struct{ *mutant }
+
+func (m *reversed) Export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {
+	return m.export(ctx, c, limit)
+}
+
+func (m *reversed) Import(ctx context.Context, items []queue.Item) error {
+	events := func(it queue.Item) bool { return it.Event != nil }
+	if i := slices.IndexFunc(items, events); i >= 0 {
+		slices.Reverse(items[i:])
+	}
+	return m.imports(ctx, items)
 }

@@ -106,6 +106,18 @@ func (b *lanes) turn(site string) (l queue.Lane, account string, ok bool) {
 	return l, account, true
 }
 
+// waitingFor is how many lanes wait for a site.
+func (b *lanes) waitingFor(site string) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w := b.queues[site]; w != nil {
+		for _, ls := range w.lanes {
+			n += len(ls)
+		}
+	}
+	return n
+}
+
 // leave takes a lane out; it is to be unparked then. ok is false if it did not
 // wait.
 func (b *lanes) leave(l queue.Lane) (ok bool) {

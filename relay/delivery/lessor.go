@@ -118,50 +118,74 @@ func (d *Dispatcher) leaseWaiting(ctx context.Context, n int, left *int) (passed
 		if !ok {
 			return passed, nil
 		}
-		for passed < n {
-			lane, _, ok := d.lanes.turn(site)
-			if !ok {
-				break
-			}
-			permit, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
-			if !ok {
-				if !until.IsZero() {
-					d.parkAll(ctx, site, until)
-				}
-				break
-			}
-			granted, err := d.leaseLane(ctx, lane, permit)
-			if err != nil {
-				d.lanes.freed(site)
-				return passed, err
-			}
-			if granted {
-				passed++
-				*left--
-			}
-		}
-		if passed == n {
+		got, err := d.leaseSite(ctx, site, n-passed)
+		passed += got
+		*left -= got
+		if err != nil || passed == n {
 			d.lanes.freed(site) // there may be another permit
+		}
+		if err != nil {
+			return passed, err
 		}
 	}
 	return passed, nil
 }
 
-// leaseLane leases once from a lane that waits. A lane that is empty waits no
-// longer.
-func (d *Dispatcher) leaseLane(ctx context.Context, lane queue.Lane, permit throttle.Permit) (granted bool, err error) {
-	r := d.leaseRequest(1)
+// leaseSite leases from the lanes that wait for one site, whose turn it is, as
+// much as it has permits for: a store may be a way off, and is asked once for
+// what is to be had of a lane.
+func (d *Dispatcher) leaseSite(ctx context.Context, site string, n int) (passed int, err error) {
+	permits := d.permits(ctx, site, n)
+	defer func() {
+		for _, p := range permits {
+			d.o.Limits.Release(ctx, p)
+		}
+	}()
+	for len(permits) > 0 {
+		lane, _, ok := d.lanes.turn(site)
+		if !ok {
+			break
+		}
+		share := (len(permits) + d.lanes.waitingFor(site) - 1) / max(d.lanes.waitingFor(site), 1)
+		granted, err := d.leaseLane(ctx, lane, permits[:max(share, 1)])
+		permits = permits[granted:]
+		passed += granted
+		if err != nil {
+			return passed, err
+		}
+	}
+	return passed, nil
+}
+
+// permits takes up to n permits of a site. If that is paused its lanes are
+// parked until then.
+func (d *Dispatcher) permits(ctx context.Context, site string, n int) (ps []throttle.Permit) {
+	for len(ps) < n {
+		p, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
+		if !ok {
+			if !until.IsZero() {
+				d.parkAll(ctx, site, until)
+			}
+			break
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// leaseLane leases from a lane that waits, one lease for each permit, and
+// returns how many it passed on. A lane that has less waits no longer.
+func (d *Dispatcher) leaseLane(ctx context.Context, lane queue.Lane, permits []throttle.Permit) (granted int, err error) {
+	r := d.leaseRequest(len(permits))
 	r.Lane = lane
 	leases, err := d.o.Store.Lease(ctx, r)
-	if len(leases) > 0 {
-		d.give(ctx, job{lease: leases[0], permit: permit})
-		return true, err
+	for i, l := range leases {
+		d.give(ctx, job{lease: l, permit: permits[i]})
 	}
-	d.o.Limits.Release(ctx, permit)
-	if err == nil {
+	if len(leases) < len(permits) && err == nil {
 		d.unpark(ctx, lane)
 	}
-	return false, err
+	return len(leases), err
 }
 
 // dispatch gives a lease to a worker, unless its site is known to be busy or

@@ -63,6 +63,9 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.store = store
+	if err := refuseUnfinished(ctx, store); err != nil {
+		return err
+	}
 	a.metrics.watchQueue(store, a.now)
 	return nil
 }

@@ -19,9 +19,12 @@ import (
 
 // StoreOptions are for OpenStore.
 type StoreOptions struct {
-	Node    string                                // this process, in what operators read
-	Logger  *slog.Logger                          // nil: discard
-	Observe func(took time.Duration, changes int) // of changes made durable together, from many goroutines; nil: nobody looks
+	Node   string       // this process, in what operators read
+	Logger *slog.Logger // nil: discard
+	// Exclusive keeps other nodes away: for moving the store. The embedded engine
+	// always does.
+	Exclusive bool
+	Observe   func(took time.Duration, changes int) // of changes made durable together, from many goroutines; nil: nobody looks
 }
 
 // OpenStore opens the store that the configuration names, in DataDir if it is
@@ -79,7 +82,7 @@ func redisOptions(c *configs.Config, o StoreOptions) (redisstore.Options, error)
 		Username: u.Username, Password: u.Password.Reveal(),
 		SentinelUsername: u.SentinelUser, SentinelPassword: u.SentinelPassword.Reveal(),
 		DB: u.DB, TLS: t, Prefix: u.Prefix,
-		Relaxed: c.StoreDurability == configs.StoreRelaxed, Partitions: u.Partitions,
+		Relaxed: c.StoreDurability == configs.StoreRelaxed, Partitions: u.Partitions, Exclusive: o.Exclusive,
 		InlineLimit: int(c.ContentInlineLimit), ContentDir: c.ContentDir, Node: o.Node, PoolSize: u.Pool,
 		Logger: o.Logger, Observe: func(s redisstore.CommitStats) { o.Observe(s.Took, s.Group) },
 	}, err

@@ -69,7 +69,7 @@ local function one()
     touch(p..'g'..seg)
     for i=0,nh-1 do call('EXISTS',p..'t'..floor(tonumber(ARGV[hn+3*i+1])/width)) end
   end
-  if trouble then fl=1 end
+  if trouble and fl%2==0 then fl=fl+1 end
   set[#set+1]='s' set[#set+1]=pack('>I5I2I2BI4',seg,open,total,fl,events+ne)
   call(unpack(set))
   if #del>0 then call('HDEL',mk,unpack(del)) end
@@ -92,7 +92,7 @@ local function one()
     if not held then call('ZREM',p..'x',lease,'\255'..lease) end
   end
   if ne>0 then log(now,id,events,ne) end
-  if open==0 and ne>0 then ended(id,at,fl==1) end
+  if open==0 and ne>0 then ended(id,at,fl%2==1) end
   if nh>0 then woke() end
   return 1
 end

@@ -3,7 +3,7 @@
 -- KEYS: partition
 -- ARGV: now ms, again 0|1, touch 0|1, id, header, content reference, body,
 --   key name|'', fingerprint, key value, key end ms, final ms, trouble 0|1,
---   lease max, ttl ms, lane|'', node, n records, n events, n groups,
+--   lease max, ttl ms, lane|'', node, n records, n events, n groups, imported 0|1,
 --   records (from rev on), events, groups of (R|L, lane, due, indexes)
 -- returns: {'ok', token, group …} | {'again'} | {'dup', id} | {'conflict'} | {'exists'}
 -- cost: O(recipients)
@@ -27,7 +27,7 @@ local sg=meta('sg','sn','hz')
 local seg,sn,hz=tonumber(sg[1] or 1),tonumber(sg[2] or 0),tonumber(sg[3] or 0)
 if sn>=segment then seg,sn=seg+1,0 end
 local prio,acct=owner(h)
-local recs,evs,grp=20,20+n,20+n+ne
+local recs,evs,grp=21,21+n,21+n+ne
 if ARGV[3]=='1' then
   touch(p..'b'..id,p..'s'..seg,p..'g'..seg)
   for i=0,ng-1 do
@@ -47,7 +47,7 @@ for i=1,n do
   f[#f+1]=i-1 f[#f+1]=r
 end
 for i=1,ne do f[#f+1]='e'..i f[#f+1]=ARGV[evs+i] end
-f[#f+1]='s' f[#f+1]=pack('>I5I2I2BI4',seg,open,n,tonumber(ARGV[13]),1+ne)
+f[#f+1]='s' f[#f+1]=pack('>I5I2I2BI4',seg,open,n,tonumber(ARGV[13])+2*tonumber(ARGV[21]),1+ne)
 call(unpack(f))
 if ARGV[7]~='' then call('SET',p..'b'..id,ARGV[7]) end
 if key~='' then call('SET',p..'k'..key,ARGV[10],'PXAT',ARGV[11]) end
@@ -97,6 +97,6 @@ if sn==0 then call('HSET',p..'g'..seg,'lo',string.format('%.0f',now)) call('ZADD
 call('HSET',p,'sg',seg,'sn',sn+1)
 counts(seg,shown,stored)
 if open==0 then ended(id,tonumber(ARGV[12]),ARGV[13]=='1') end
-log(now,id,0,1+ne)
+if ARGV[21]=='0' then log(now,id,0,1+ne) end
 if woken then woke() end
 return out

@@ -9,6 +9,9 @@
 -- final, 1 leased, 2 its lease expired, 3 settled under its token. Flags: 1 in
 -- doubt.
 --
+-- The facts of a message are: segment I5 | open recipients I2 | recipients I2 |
+-- flags B (1 trouble, 2 its queued event is still to be imported) | events I4.
+--
 -- A hint is an id of 14 octets and indexes of 2 each; with the time it is due
 -- (I6) before it in flows and buckets. The record is the truth, a hint may be
 -- stale. Every recipient that waits has one that is due no later than itself.
