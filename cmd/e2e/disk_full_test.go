@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/textproto"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -88,12 +87,6 @@ func fill(ctx context.Context, relay *e2etest.Relay, l *ledger, n int) error {
 		l.acknowledge(id, rcpts)
 	}
 	return c.Quit()
-}
-
-// fullReply says whether an error is the refusal for want of space.
-func fullReply(err error) bool {
-	refusal := new(textproto.Error)
-	return errors.As(err, &refusal) && refusal.Code == 452 && len(refusal.Msg) > 5 && refusal.Msg[:5] == "4.3.1"
 }
 
 func TestFullDiskRefusesMailAndDeliversOn(t *testing.T) {

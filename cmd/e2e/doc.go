@@ -2,10 +2,10 @@
 // process, configured by the environment alone, with its data directory in a
 // temporary place, between clients and next hops that speak over real sockets.
 //
-// What runs by default needs nothing but Go and ends within three minutes. With
-// the build tag full the tests need root and the Debian packages wordpress,
-// php-cli, php-mysql, mariadb-server, postfix, swaks, strace, python3-dkim,
-// python3-nacl and libmail-dkim-perl; they fail, and do not skip, where
-// something is missing. They run their own MariaDB and Postfix with
-// configurations of their own and touch nothing of the system's.
+// What runs by default needs nothing but Go and Debian's redis-server, and ends
+// within three minutes. With the build tag full the tests need root and the
+// Debian packages wordpress, php-cli, php-mysql, mariadb-server, postfix, swaks,
+// strace, python3-dkim, python3-nacl and libmail-dkim-perl; they fail, and do not
+// skip, where something is missing. They run their own Redis, MariaDB and Postfix
+// with configurations of their own and touch nothing of the system's.
 package e2e

@@ -34,6 +34,13 @@ func (a *arrivals) note(m *smtpsim.Message) {
 	}
 }
 
+// count is how many recipients it reached.
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.copies)
+}
+
 // kill -9 at random moments under load: what was acknowledged arrives, and a
 // second copy has a mark that says why.
 func TestKilledRelayLosesNothingItAcknowledged(t *testing.T) {
@@ -73,7 +80,9 @@ func TestKilledRelayLosesNothingItAcknowledged(t *testing.T) {
 	if len(arrived.violations) > 0 {
 		t.Errorf("the next hop saw violations of the protocol: %v", arrived.violations)
 	}
-	reconcile(ctx, t, relay, acked, arrived)
+	if reconcile(ctx, t, relay, acked, arrived) == 0 {
+		t.Error("no round hit the moment between the dot and its reply: the test shows nothing about in_doubt")
+	}
 }
 
 // awaitEmpty waits until nothing is on its way.
@@ -93,10 +102,11 @@ func awaitEmpty(ctx context.Context, t *testing.T, relay *e2etest.Relay) {
 	})
 }
 
-// reconcile compares what was acknowledged with what arrived.
-func reconcile(ctx context.Context, t *testing.T, relay *e2etest.Relay, acked *ledger, arrived *arrivals) {
+// reconcile compares what was acknowledged with what arrived, and returns how
+// many recipients got a second copy.
+func reconcile(ctx context.Context, t *testing.T, relay *e2etest.Relay, acked *ledger, arrived *arrivals) (second int) {
 	t.Helper()
-	lost, second := 0, 0
+	lost, strange := 0, 0
 	for rcpt, id := range acked.acked {
 		switch copies := arrived.copies[rcpt]; {
 		case len(copies) == 0:
@@ -118,13 +128,13 @@ func reconcile(ctx context.Context, t *testing.T, relay *e2etest.Relay, acked *l
 			}
 		}
 		if err := doubted(ctx, relay, copies[0], rcpt); err != nil {
-			t.Error(err)
+			if strange++; strange <= 10 {
+				t.Error(err)
+			}
 		}
 	}
-	t.Logf("%d recipients acknowledged, %d lost, %d got a second copy, all arrivals %d", len(acked.acked), lost, second, len(arrived.copies))
-	if second == 0 {
-		t.Error("no round hit the moment between the dot and its reply: the test shows nothing about in_doubt")
-	}
+	t.Logf("%d recipients acknowledged, %d lost, %d got a second copy and %d of them without a mark, all arrivals %d", len(acked.acked), lost, second, strange, len(arrived.copies))
+	return second
 }
 
 // doubted checks that the history of a recipient explains a second copy.

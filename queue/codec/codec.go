@@ -12,23 +12,37 @@ import (
 // or an earlier one, wrote.
 var ErrCodec = errors.New("stored record cannot be decoded")
 
-// Version stands before every stored value. Readers know all versions up
-// to it.
+// Version stands before every stored value, in one octet. Readers know all
+// versions from 1 up to it.
 const Version = 1
 
-// Encoder appends values to a buffer. Integers are varints, strings and bytes
-// are preceded by their length.
+// Encoder appends values to B, which may be given to it and taken at any time.
+// The zero Encoder is ready. It is not safe for concurrent use.
 type Encoder struct{ B []byte }
 
-func (e *Encoder) Version()        { e.B = append(e.B, Version) }
-func (e *Encoder) Byte(v byte)     { e.B = append(e.B, v) }
-func (e *Encoder) Uint(v uint64)   { e.B = binary.AppendUvarint(e.B, v) }
-func (e *Encoder) Int(v int64)     { e.B = binary.AppendVarint(e.B, v) }
-func (e *Encoder) Fixed(v []byte)  { e.B = append(e.B, v...) }
-func (e *Encoder) String(v string) { e.Uint(uint64(len(v))); e.B = append(e.B, v...) }
-func (e *Encoder) Bytes(v []byte)  { e.Uint(uint64(len(v))); e.B = append(e.B, v...) }
+// Version writes Version. It comes first in every stored value.
+func (e *Encoder) Version() { e.B = append(e.B, Version) }
 
-// time keeps the instant to the nanosecond over all years, and the zero time.
+// Byte writes one octet.
+func (e *Encoder) Byte(v byte) { e.B = append(e.B, v) }
+
+// Uint writes v as an unsigned varint, in 1 to 10 octets.
+func (e *Encoder) Uint(v uint64) { e.B = binary.AppendUvarint(e.B, v) }
+
+// Int writes v as a zigzag varint, in 1 to 10 octets.
+func (e *Encoder) Int(v int64) { e.B = binary.AppendVarint(e.B, v) }
+
+// Fixed writes v without its length, which the reader must know.
+func (e *Encoder) Fixed(v []byte) { e.B = append(e.B, v...) }
+
+// String writes v after its length in octets.
+func (e *Encoder) String(v string) { e.Uint(uint64(len(v))); e.B = append(e.B, v...) }
+
+// Bytes writes v after its length in octets. Nil and empty are the same.
+func (e *Encoder) Bytes(v []byte) { e.Uint(uint64(len(v))); e.B = append(e.B, v...) }
+
+// Time writes the instant to the nanosecond over all years, and the zero time.
+// It forgets the location.
 func (e *Encoder) Time(t time.Time) {
 	if t.IsZero() {
 		e.Uint(0)
@@ -39,15 +53,19 @@ func (e *Encoder) Time(t time.Time) {
 	e.Uint(uint64(t.Nanosecond()))
 }
 
+// Address writes the two parts of an address.
 func (e *Encoder) Address(a queue.Address) { e.String(a.Local); e.String(a.Domain) }
 
-// Decoder reads what Encoder wrote. After the first mistake it only returns
-// zero values, and err says so.
+// Decoder reads from B what Encoder wrote: each method reads what the method of
+// Encoder with the same name wrote, and takes it off B. After the first mistake
+// it only returns zero values. It is not safe for concurrent use.
 type Decoder struct {
-	B   []byte
-	Err error
+	B   []byte // what is left
+	Err error  // ErrCodec after the first mistake, else nil
 }
 
+// Fail makes what was read so far a mistake, for readers that know more about
+// it than the Decoder.
 func (d *Decoder) Fail() {
 	d.B = nil
 	if d.Err == nil {
@@ -55,12 +73,14 @@ func (d *Decoder) Fail() {
 	}
 }
 
+// Version reads a version and fails if it is not from 1 to Version.
 func (d *Decoder) Version() {
 	if v := d.Byte(); v == 0 || v > Version {
 		d.Fail()
 	}
 }
 
+// Byte reads one octet.
 func (d *Decoder) Byte() byte {
 	if len(d.B) == 0 {
 		d.Fail()
@@ -71,6 +91,7 @@ func (d *Decoder) Byte() byte {
 	return v
 }
 
+// Uint reads an unsigned varint. It fails beyond 64 bits.
 func (d *Decoder) Uint() uint64 {
 	v, n := binary.Uvarint(d.B)
 	if n <= 0 {
@@ -81,6 +102,7 @@ func (d *Decoder) Uint() uint64 {
 	return v
 }
 
+// Int reads a zigzag varint. It fails beyond 64 bits.
 func (d *Decoder) Int() int64 {
 	v, n := binary.Varint(d.B)
 	if n <= 0 {
@@ -91,8 +113,9 @@ func (d *Decoder) Int() int64 {
 	return v
 }
 
-// count reads the length of a list whose elements take at least one byte each,
-// so that a damaged length cannot ask for more memory than the input has.
+// Count reads, with Uint, the length of a list whose elements take at least one
+// octet each. It fails if there are fewer octets left, so that a damaged length
+// cannot ask for more memory than the input has.
 func (d *Decoder) Count() int {
 	n := d.Uint()
 	if n > uint64(len(d.B)) {
@@ -102,7 +125,7 @@ func (d *Decoder) Count() int {
 	return int(n)
 }
 
-// fixed fills dst.
+// Fixed fills dst. It fails, and leaves dst alone, if there are fewer octets left.
 func (d *Decoder) Fixed(dst []byte) {
 	if len(d.B) < len(dst) {
 		d.Fail()
@@ -111,6 +134,8 @@ func (d *Decoder) Fixed(dst []byte) {
 	d.B = d.B[copy(dst, d.B):]
 }
 
+// Raw reads what Bytes or String wrote. The result is a part of the input, not a
+// copy.
 func (d *Decoder) Raw() []byte {
 	n := d.Count()
 	v := d.B[:n:n]
@@ -118,11 +143,13 @@ func (d *Decoder) Raw() []byte {
 	return v
 }
 
+// String reads a string.
 func (d *Decoder) String() string { return string(d.Raw()) }
 
-// bytes returns a copy; nil for an empty value.
+// Bytes reads octets and returns a copy; nil for an empty value.
 func (d *Decoder) Bytes() []byte { return append([]byte(nil), d.Raw()...) }
 
+// Time reads an instant, in UTC, or the zero time.
 func (d *Decoder) Time() time.Time {
 	v := d.Uint()
 	if v == 0 {
@@ -137,11 +164,13 @@ func (d *Decoder) Time() time.Time {
 	return time.Unix(int64(v>>1)^-int64(v&1), int64(nsec)).UTC()
 }
 
+// Address reads an address. That it is a proper one is not checked.
 func (d *Decoder) Address() queue.Address {
 	return queue.Address{Local: d.String(), Domain: d.String()}
 }
 
-// done returns the error of the whole, which trailing bytes are too.
+// Done returns the error of the whole, ErrCodec or nil. Octets that are left are
+// a mistake too.
 func (d *Decoder) Done() error {
 	if len(d.B) > 0 {
 		d.Fail()
@@ -149,7 +178,7 @@ func (d *Decoder) Done() error {
 	return d.Err
 }
 
-// bits joins facts into one byte; the first is the lowest bit.
+// Bits joins facts, at most 8, into one octet; the first is the lowest bit.
 func Bits(facts ...bool) (b byte) {
 	for i, f := range facts {
 		if f {

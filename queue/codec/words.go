@@ -7,8 +7,8 @@ import (
 	"postrider/queue"
 )
 
-// message writes all of m but its id and its content, which change place or
-// are in the key.
+// Message writes all of m but its id and the key of its content, which are in
+// the key of the value or change. Of the content it writes the sizes.
 func (e *Encoder) Message(m *queue.Message) {
 	e.String(m.Account)
 	e.Address(m.Envelope.ReversePath)
@@ -30,6 +30,8 @@ func (e *Encoder) Message(m *queue.Message) {
 	e.Int(m.Content.HeaderSize)
 }
 
+// Message reads into m all that Encoder.Message writes; the id and the key of the
+// content stay as they are. States, priorities and the like are not checked.
 func (d *Decoder) Message(m *queue.Message) {
 	m.Account = d.String()
 	m.Envelope.ReversePath = d.Address()
@@ -59,7 +61,7 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return b
 }
 
-// recipient writes all of r but its id.
+// Recipient writes all of r but its id.
 func (e *Encoder) Recipient(r *queue.Recipient) {
 	e.Address(r.Address)
 	e.String(r.ORCPT)
@@ -78,6 +80,8 @@ func (e *Encoder) Recipient(r *queue.Recipient) {
 	}
 }
 
+// Recipient reads into r all that Encoder.Recipient writes; the id stays as it is,
+// and so does Last if there was none. The state and the like are not checked.
 func (d *Decoder) Recipient(r *queue.Recipient) {
 	r.Address = d.Address()
 	r.ORCPT = d.String()
@@ -97,6 +101,7 @@ func (d *Decoder) Recipient(r *queue.Recipient) {
 	}
 }
 
+// Attempt writes all of a.
 func (e *Encoder) Attempt(a *queue.Attempt) {
 	e.Int(int64(a.Number))
 	e.Time(a.Start)
@@ -118,6 +123,7 @@ func (e *Encoder) Attempt(a *queue.Attempt) {
 	e.Byte(Bits(a.InDoubt, a.Reports))
 }
 
+// Attempt reads an attempt. It is never nil; after a mistake fields are zero.
 func (d *Decoder) Attempt() *queue.Attempt {
 	a := &queue.Attempt{Number: int(d.Int()), Start: d.Time(), Took: time.Duration(d.Int())}
 	a.Site = d.String()
@@ -140,7 +146,8 @@ func (d *Decoder) Attempt() *queue.Attempt {
 	return a
 }
 
-// event writes what the message and the position do not say.
+// Event writes all of v but its message, account and position, which are known
+// where it lies. Of the recipient's id it writes the last two octets, its index.
 func (e *Encoder) Event(v *queue.Event) {
 	e.Fixed(v.ID[:])
 	e.String(string(v.Kind))
@@ -158,8 +165,8 @@ func (e *Encoder) Event(v *queue.Event) {
 	}
 }
 
-// event reads an event of the message m. An index of zero means that it is of
-// the whole message.
+// Event reads an event of the message m. An index of zero means that it is of
+// the whole message: Recipient is zero then. Account and Position stay zero.
 func (d *Decoder) Event(m queue.MessageID) (v queue.Event) {
 	v.Message = m
 	d.Fixed(v.ID[:])

@@ -6,7 +6,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 // effect is what a live record does to what is in memory, in log order, after
@@ -108,7 +110,7 @@ func (a *applier) entry(e *commitlog.Entry) error {
 	case recordOpen:
 		a.meta.epoch++
 	default:
-		err = fmt.Errorf("type %d is not known: %w", e.Type, errCodec)
+		err = fmt.Errorf("type %d is not known: %w", e.Type, codec.ErrCodec)
 	}
 	a.bodies = a.bodies[:0]
 	return err
@@ -138,7 +140,7 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 	}
 	if r.inline {
 		if len(a.bodies) != 1 {
-			return fmt.Errorf("the content of %s is missing: %w", r.message.ID, errCodec)
+			return fmt.Errorf("the content of %s is missing: %w", r.message.ID, codec.ErrCodec)
 		}
 		r.content.at = []commitlog.Position{a.bodies[0].at}
 	} else if len(r.content.at) > 0 {
@@ -158,7 +160,7 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 	for i := range r.recipients {
 		rcpt := &r.recipients[i]
 		a.set(recipientKey(a.key, rcpt.ID), r.values[i])
-		if waits(rcpt.State) {
+		if rules.Waits(rcpt.State) {
 			k := flowKey{rcpt.Lane, r.message.Priority, r.message.Account}
 			a.set(dueKey(a.key, k, item{nanos(rcpt.Due), rcpt.ID}), nil)
 		}
@@ -166,7 +168,7 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 		if imported && rcpt.Pending != queue.ActionNone {
 			// It is done when the store is opened the next time. Who asked is
 			// not known any more.
-			a.value = (&asked{at: rcpt.UpdatedAt}).encode(a.value[:0])
+			a.value = encodeAsked(a.value[:0], &rules.Asked{At: rcpt.UpdatedAt})
 			a.set(pendingKey(a.key, rcpt.ID), a.value)
 		}
 	}
@@ -209,11 +211,11 @@ func (a *applier) pieces(m queue.MessageID, p place) {
 }
 
 func (a *applier) piece(m queue.MessageID, at commitlog.Position, i int, size int64) {
-	v := encoder{b: a.value[:0]}
-	v.fixed(m[:])
-	v.uint(uint64(i))
-	v.int(size)
-	a.value = v.b
+	v := codec.Encoder{B: a.value[:0]}
+	v.Fixed(m[:])
+	v.Uint(uint64(i))
+	v.Int(size)
+	a.value = v.B
 	a.set(positionKey(a.key, keyPiece, at), a.value)
 }
 
@@ -227,7 +229,7 @@ func (a *applier) enter(r *queue.Recipient, acceptedAt int64) {
 	}
 	if r.State.Final() {
 		q := byte(finalSent)
-		if trouble(r.State) {
+		if rules.Trouble(r.State) {
 			q = finalTrouble
 		}
 		a.set(finalKey(a.key, q, r.UpdatedAt, r.ID.Message()), nil)
@@ -243,10 +245,10 @@ func (a *applier) leave(state queue.State, id queue.RecipientID) {
 }
 
 func (a *applier) history(v *queue.Event, at commitlog.Position, i int) {
-	e := encoder{b: a.value[:0]}
-	e.version()
-	e.event(v)
-	a.value = e.b
+	e := codec.Encoder{B: a.value[:0]}
+	e.Version()
+	e.Event(v)
+	a.value = e.B
 	a.set(historyKey(a.key, v.Message, at, i), a.value)
 	a.events = true
 }
@@ -280,11 +282,11 @@ func (a *applier) change(c *changeSet, ch *change) {
 	r := &ch.recipient
 	a.set(recipientKey(a.key, r.ID), ch.value)
 	due := nanos(r.Due)
-	stays := waits(ch.old.state) && waits(r.State) && ch.old.lane == r.Lane && ch.old.due == due
-	if waits(ch.old.state) && !stays {
+	stays := rules.Waits(ch.old.state) && rules.Waits(r.State) && ch.old.lane == r.Lane && ch.old.due == due
+	if rules.Waits(ch.old.state) && !stays {
 		a.del(dueKey(a.key, c.flow(ch.old.lane), item{ch.old.due, r.ID}))
 	}
-	if waits(r.State) && !stays {
+	if rules.Waits(r.State) && !stays {
 		a.set(dueKey(a.key, c.flow(r.Lane), item{due, r.ID}), nil)
 	}
 	if ch.old.state != r.State {
@@ -293,7 +295,7 @@ func (a *applier) change(c *changeSet, ch *change) {
 	}
 	switch {
 	case ch.asked != nil:
-		a.value = ch.asked.encode(a.value[:0])
+		a.value = encodeAsked(a.value[:0], ch.asked)
 		a.set(pendingKey(a.key, r.ID), a.value)
 	case ch.old.pending && r.Pending == queue.ActionNone:
 		a.del(pendingKey(a.key, r.ID))
@@ -327,7 +329,7 @@ func (a *applier) move(e *commitlog.Entry) error {
 		return err
 	}
 	if len(a.bodies) != len(r.pieces) {
-		return fmt.Errorf("%d bodies for %d pieces: %w", len(a.bodies), len(r.pieces), errCodec)
+		return fmt.Errorf("%d bodies for %d pieces: %w", len(a.bodies), len(r.pieces), codec.ErrCodec)
 	}
 	for i, p := range r.pieces {
 		a.del(positionKey(a.key, keyPiece, r.value.content.at[p]))
@@ -354,11 +356,11 @@ func (a *applier) registry(e *commitlog.Entry) error {
 		a.del(key)
 		return nil
 	}
-	v := encoder{b: a.value[:0]}
-	v.version()
-	v.uint(r.version)
-	v.bytes(r.value)
-	a.value = v.b
+	v := codec.Encoder{B: a.value[:0]}
+	v.Version()
+	v.Uint(r.version)
+	v.Bytes(r.value)
+	a.value = v.B
 	a.set(key, a.value)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -33,10 +34,10 @@ func (s *Store) CacheGet(ctx context.Context, key string, now time.Time) ([]byte
 
 func (s *Store) cached(key string) (value []byte, end time.Time, err error) {
 	err = get(s.db, nameKey(nil, keyCache, key), func(b []byte) error {
-		d := decoder{b: b}
-		d.version()
-		end, value = d.time(), d.bytes()
-		if err := d.done(); err != nil {
+		d := codec.Decoder{B: b}
+		d.Version()
+		end, value = d.Time(), d.Bytes()
+		if err := d.Done(); err != nil {
 			return damaged("a cache entry", err)
 		}
 		return nil
@@ -65,11 +66,11 @@ func (s *Store) CachePut(ctx context.Context, key string, value []byte, now time
 		return fmt.Errorf("cache entry %q: %w", key, err)
 	}
 	end := now.Add(ttl)
-	var e encoder
-	e.version()
-	e.time(end)
-	e.bytes(value)
-	x.put(nameKey(nil, keyCache, key), e.b)
+	var e codec.Encoder
+	e.Version()
+	e.Time(end)
+	e.Bytes(value)
+	x.put(nameKey(nil, keyCache, key), e.B)
 	if err == nil && old.Equal(end) {
 		x.delete = nil
 	}

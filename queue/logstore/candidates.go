@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/rules"
 )
 
 // candidates calls fn with pages of recipients, each in order of id, among
@@ -23,14 +24,14 @@ func (s *Store) candidates(ctx context.Context, f *queue.Filter, states []queue.
 		return s.candidatesOf(ctx, f.Messages, fn)
 	}
 	for _, st := range states {
-		if f.Lane != "" && waits(st) {
+		if f.Lane != "" && rules.Waits(st) {
 			continue
 		}
 		if err := s.candidatesIn(ctx, []byte{keyState, byte(st)}, fn); err != nil {
 			return err
 		}
 	}
-	if f.Lane != "" && slices.ContainsFunc(states, waits) {
+	if f.Lane != "" && slices.ContainsFunc(states, rules.Waits) {
 		return s.candidatesIn(ctx, laneKey(nil, f.Lane), fn)
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/codec"
+	"postrider/queue/rules"
 )
 
 // change is a recipient's way from one state to another.
@@ -17,29 +19,24 @@ type change struct {
 	recipient queue.Recipient
 	value     []byte       // recipient, encoded
 	event     *queue.Event // nil if it is none for the world
-	asked     *asked       // who asked for an action that is pending from now on
+	asked     *rules.Asked // who asked for an action that is pending from now on
 }
 
-// asked says who wants a pending action, why and since when.
-type asked struct {
-	actor, reason string
-	at            time.Time
+// encodeAsked is the value of a pending action in the index.
+func encodeAsked(b []byte, a *rules.Asked) []byte {
+	e := codec.Encoder{B: b}
+	e.Version()
+	e.String(a.Actor)
+	e.String(a.Reason)
+	e.Time(a.At)
+	return e.B
 }
 
-func (a *asked) encode(b []byte) []byte {
-	e := encoder{b: b}
-	e.version()
-	e.string(a.actor)
-	e.string(a.reason)
-	e.time(a.at)
-	return e.b
-}
-
-func decodeAsked(b []byte) (a asked, err error) {
-	d := decoder{b: b}
-	d.version()
-	a.actor, a.reason, a.at = d.string(), d.string(), d.time()
-	return a, d.done()
+func decodeAsked(b []byte) (a rules.Asked, err error) {
+	d := codec.Decoder{B: b}
+	d.Version()
+	a.Actor, a.Reason, a.At = d.String(), d.String(), d.Time()
+	return a, d.Done()
 }
 
 // changeSet is the changes of one message, with what the index needs to know of
@@ -69,77 +66,77 @@ func (c *changeSet) flow(lane queue.Lane) flowKey {
 }
 
 func encodeChanges(sets []changeSet) []byte {
-	e := encoder{b: make([]byte, 0, 512)}
-	e.version()
-	e.uint(uint64(len(sets)))
+	e := codec.Encoder{B: make([]byte, 0, 512)}
+	e.Version()
+	e.Uint(uint64(len(sets)))
 	for i := range sets {
 		c := &sets[i]
-		e.fixed(c.message[:])
-		e.string(c.account)
-		e.byte(byte(c.priority))
-		e.time(c.acceptedAt)
-		e.uint(uint64(len(c.changes)))
+		e.Fixed(c.message[:])
+		e.String(c.account)
+		e.Byte(byte(c.priority))
+		e.Time(c.acceptedAt)
+		e.Uint(uint64(len(c.changes)))
 		for j := range c.changes {
-			e.change(&c.changes[j])
+			encodeChange(&e, &c.changes[j])
 		}
 	}
-	return e.b
+	return e.B
 }
 
-func (e *encoder) change(ch *change) {
-	e.fixed(ch.recipient.ID[14:])
-	e.byte(byte(ch.old.state))
-	e.string(string(ch.old.lane))
-	e.int(ch.old.due)
-	e.byte(bits(ch.old.pending, ch.event != nil, ch.asked != nil))
-	e.bytes(ch.value)
+func encodeChange(e *codec.Encoder, ch *change) {
+	e.Fixed(ch.recipient.ID[14:])
+	e.Byte(byte(ch.old.state))
+	e.String(string(ch.old.lane))
+	e.Int(ch.old.due)
+	e.Byte(codec.Bits(ch.old.pending, ch.event != nil, ch.asked != nil))
+	e.Bytes(ch.value)
 	if ch.event != nil {
-		e.event(ch.event)
+		e.Event(ch.event)
 	}
 	if ch.asked != nil {
-		e.bytes(ch.asked.encode(nil))
+		e.Bytes(encodeAsked(nil, ch.asked))
 	}
 }
 
 func decodeChanges(b []byte) ([]changeSet, error) {
-	d := decoder{b: b}
-	d.version()
-	sets := make([]changeSet, d.count())
+	d := codec.Decoder{B: b}
+	d.Version()
+	sets := make([]changeSet, d.Count())
 	for i := range sets {
 		c := &sets[i]
-		d.fixed(c.message[:])
-		c.account = d.string()
-		c.priority = queue.Priority(d.byte())
-		c.acceptedAt = d.time()
-		for range d.count() {
-			c.changes = append(c.changes, d.change(c))
+		d.Fixed(c.message[:])
+		c.account = d.String()
+		c.priority = queue.Priority(d.Byte())
+		c.acceptedAt = d.Time()
+		for range d.Count() {
+			c.changes = append(c.changes, decodeChange(&d, c))
 		}
 	}
-	return sets, d.done()
+	return sets, d.Done()
 }
 
-func (d *decoder) change(c *changeSet) (ch change) {
+func decodeChange(d *codec.Decoder, c *changeSet) (ch change) {
 	id := queue.RecipientID(c.message)
-	d.fixed(id[14:])
-	ch.old.state = queue.State(d.byte())
-	ch.old.lane = queue.Lane(d.string())
-	ch.old.due = d.int()
-	flags := d.byte()
+	d.Fixed(id[14:])
+	ch.old.state = queue.State(d.Byte())
+	ch.old.lane = queue.Lane(d.String())
+	ch.old.due = d.Int()
+	flags := d.Byte()
 	ch.old.pending = flags&1 != 0
-	ch.value = d.raw()
+	ch.value = d.Raw()
 	var err error
 	if ch.recipient, err = decodeRecipient(id, ch.value); err != nil {
-		d.fail()
+		d.Fail()
 	}
 	if flags&2 != 0 {
-		v := d.event(c.message)
+		v := d.Event(c.message)
 		v.Account = c.account
 		ch.event = &v
 	}
 	if flags&4 != 0 {
-		a, err := decodeAsked(d.raw())
+		a, err := decodeAsked(d.Raw())
 		if err != nil {
-			d.fail()
+			d.Fail()
 		}
 		ch.asked = &a
 	}

@@ -9,6 +9,7 @@ import (
 
 	"postrider/queue"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 // checkIndex compares everything in the index that follows from something else
@@ -45,7 +46,7 @@ func checkIndex(t testing.TB, s *Store) {
 			if listed(r.State) {
 				want[string(stateKey(nil, r.State, r.ID))] = true
 			}
-			if waits(r.State) {
+			if rules.Waits(r.State) {
 				want[string(dueKey(nil, flowKey{r.Lane, m.message.Priority, m.message.Account}, item{nanos(r.Due), r.ID}))] = true
 			}
 			if r.Pending != queue.ActionNone {

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -192,10 +193,10 @@ func (w *sweep) livePieces(seg commitlog.SegmentInfo) (pieces []livePiece, size 
 	lower, upper := positionKey(nil, keyPiece, seg.First), positionKey(nil, keyPiece, seg.End)
 	err = each(w.s.db, lower, upper, func(it *pebble.Iterator) (bool, error) {
 		p := livePiece{at: commitlog.Position(binary.BigEndian.Uint64(it.Key()[1:]))}
-		d := decoder{b: it.Value()}
-		d.fixed(p.id[:])
-		p.index, p.size = int(d.uint()), d.int()
-		if err := d.done(); err != nil {
+		d := codec.Decoder{B: it.Value()}
+		d.Fixed(p.id[:])
+		p.index, p.size = int(d.Uint()), d.Int()
+		if err := d.Done(); err != nil {
 			return false, damaged("a piece of content", err)
 		}
 		pieces = append(pieces, p)

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -29,50 +30,50 @@ func (x *edits) count(s queue.State, n int64) {
 }
 
 func (x *edits) encode() []byte {
-	var e encoder
-	e.version()
-	e.uint(uint64(len(x.set)))
+	var e codec.Encoder
+	e.Version()
+	e.Uint(uint64(len(x.set)))
 	for _, kv := range x.set {
-		e.bytes(kv[0])
-		e.bytes(kv[1])
+		e.Bytes(kv[0])
+		e.Bytes(kv[1])
 	}
-	e.uint(uint64(len(x.delete)))
+	e.Uint(uint64(len(x.delete)))
 	for _, k := range x.delete {
-		e.bytes(k)
+		e.Bytes(k)
 	}
-	e.uint(uint64(len(x.counts)))
+	e.Uint(uint64(len(x.counts)))
 	for s, n := range x.counts {
-		e.byte(byte(s))
-		e.int(n)
+		e.Byte(byte(s))
+		e.Int(n)
 	}
-	e.int(x.live)
-	e.uint(uint64(x.forgotten))
-	e.uint(uint64(x.forgottenEvents))
-	return e.b
+	e.Int(x.live)
+	e.Uint(uint64(x.forgotten))
+	e.Uint(uint64(x.forgottenEvents))
+	return e.B
 }
 
 func decodeEdits(b []byte) (*edits, error) {
 	x := new(edits)
-	d := decoder{b: b}
-	d.version()
-	for range d.count() {
-		x.put(d.raw(), d.raw())
+	d := codec.Decoder{B: b}
+	d.Version()
+	for range d.Count() {
+		x.put(d.Raw(), d.Raw())
 	}
-	for range d.count() {
-		x.drop(d.raw())
+	for range d.Count() {
+		x.drop(d.Raw())
 	}
-	for range d.count() {
-		s := queue.State(d.byte())
-		n := d.int()
+	for range d.Count() {
+		s := queue.State(d.Byte())
+		n := d.Int()
 		if !s.Valid() {
-			d.fail()
+			d.Fail()
 		}
 		x.count(s, n)
 	}
-	x.live = d.int()
-	x.forgotten = commitlog.Position(d.uint())
-	x.forgottenEvents = int(d.uint())
-	return x, d.done()
+	x.live = d.Int()
+	x.forgotten = commitlog.Position(d.Uint())
+	x.forgottenEvents = int(d.Uint())
+	return x, d.Done()
 }
 
 // moveRecord says that the bodies before it in the batch are these pieces of
@@ -84,35 +85,35 @@ type moveRecord struct {
 }
 
 func (r *moveRecord) encode() []byte {
-	var e encoder
-	e.version()
-	e.fixed(r.message[:])
-	e.bytes(r.value.encode(nil))
-	e.uint(uint64(len(r.pieces)))
+	var e codec.Encoder
+	e.Version()
+	e.Fixed(r.message[:])
+	e.Bytes(r.value.encode(nil))
+	e.Uint(uint64(len(r.pieces)))
 	for _, p := range r.pieces {
-		e.uint(uint64(p))
+		e.Uint(uint64(p))
 	}
-	return e.b
+	return e.B
 }
 
 func decodeMove(b []byte) (*moveRecord, error) {
 	r := new(moveRecord)
-	d := decoder{b: b}
-	d.version()
-	d.fixed(r.message[:])
-	v, err := decodeMessage(r.message, d.raw())
+	d := codec.Decoder{B: b}
+	d.Version()
+	d.Fixed(r.message[:])
+	v, err := decodeMessage(r.message, d.Raw())
 	if err != nil {
 		return nil, err
 	}
 	r.value = *v
-	for range d.count() {
-		p := d.uint()
+	for range d.Count() {
+		p := d.Uint()
 		if p >= uint64(len(r.value.content.at)) {
-			d.fail()
+			d.Fail()
 		}
 		r.pieces = append(r.pieces, int(p))
 	}
-	return r, d.done()
+	return r, d.Done()
 }
 
 // registryRecord is a change of the registry; its version is given when it is
@@ -127,20 +128,20 @@ type registryRecord struct {
 }
 
 func (r *registryRecord) encode() []byte {
-	var e encoder
-	e.version()
-	e.string(string(r.kind))
-	e.string(r.name)
-	e.byte(bits(r.deleted))
-	e.bytes(r.value)
-	return e.b
+	var e codec.Encoder
+	e.Version()
+	e.String(string(r.kind))
+	e.String(r.name)
+	e.Byte(codec.Bits(r.deleted))
+	e.Bytes(r.value)
+	return e.B
 }
 
 func decodeRegistry(b []byte) (*registryRecord, error) {
-	d := decoder{b: b}
-	d.version()
-	r := &registryRecord{kind: queue.RecordKind(d.string()), name: d.string()}
-	r.deleted = d.byte()&1 != 0
-	r.value = d.bytes()
-	return r, d.done()
+	d := codec.Decoder{B: b}
+	d.Version()
+	r := &registryRecord{kind: queue.RecordKind(d.String()), name: d.String()}
+	r.deleted = d.Byte()&1 != 0
+	r.value = d.Bytes()
+	return r, d.Done()
 }

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"time"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 func hashID(m queue.MessageID) uint64 {
@@ -42,7 +43,7 @@ func (s *Store) Enqueue(ctx context.Context, r queue.EnqueueRequest) (queue.Enqu
 	if w != nil {
 		defer w.end()
 	}
-	if err := checkEnqueue(&r); err != nil {
+	if err := rules.Enqueue(&r); err != nil {
 		return queue.Enqueued{}, fmt.Errorf("enqueue %s: %w", r.Message.ID, err)
 	}
 	out, err := s.enqueue(ctx, &r, w)
@@ -62,30 +63,6 @@ func (s *Store) writer(c queue.ContentWriter) (*contentWriter, error) {
 		return nil, errors.New("the content is of another store")
 	}
 	return w, nil
-}
-
-func checkEnqueue(r *queue.EnqueueRequest) error {
-	m := &r.Message
-	switch {
-	case m.ID.IsZero() || m.ID[14]|m.ID[15] != 0:
-		return errors.New("the message has no proper id")
-	case len(r.Recipients) == 0 || len(r.Recipients) > queue.MaxRecipients:
-		return fmt.Errorf("it has %d recipients, and may have 1 to %d", len(r.Recipients), queue.MaxRecipients)
-	case len(m.Account) > 1024 || len(r.Idempotency.Key) > 4096:
-		return errors.New("the name of its account or its idempotency key is too long")
-	}
-	for i := range r.Recipients {
-		rcpt := &r.Recipients[i]
-		switch st := rcpt.State; {
-		case rcpt.ID != m.ID.Recipient(i):
-			return fmt.Errorf("recipient %d has the id %s", i, rcpt.ID)
-		case st != queue.StateQueued && st != queue.StateScheduled && st != queue.StateHeld && !st.Final():
-			return fmt.Errorf("recipient %s starts as %s", rcpt.ID, st)
-		case !st.Final() && (rcpt.Lane == "" || len(rcpt.Lane) > 320):
-			return fmt.Errorf("recipient %s has the lane %.330q", rcpt.ID, rcpt.Lane)
-		}
-	}
-	return nil
 }
 
 func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *contentWriter) (out queue.Enqueued, err error) {
@@ -148,12 +125,12 @@ func (s *Store) isFree(id queue.MessageID) error {
 func (s *Store) knownKey(r *queue.EnqueueRequest) (first queue.MessageID, known bool, err error) {
 	err = get(s.db, idemKey(nil, r.Message.Account, r.Idempotency.Key), func(b []byte) error {
 		var print [32]byte
-		d := decoder{b: b}
-		d.version()
-		d.fixed(print[:])
-		d.fixed(first[:])
-		end := d.time()
-		switch err := d.done(); {
+		d := codec.Decoder{B: b}
+		d.Version()
+		d.Fixed(print[:])
+		d.Fixed(first[:])
+		end := d.Time()
+		switch err := d.Done(); {
 		case err != nil:
 			return damaged("an idempotency key", err)
 		case !end.After(r.Now):
@@ -184,42 +161,14 @@ func newEnqueueRecord(r *queue.EnqueueRequest) *enqueueRecord {
 			rcpt.UpdatedAt = r.Now
 		}
 		if rcpt.State.Final() {
-			e.events = append(e.events, recipientEvent(&e.message, rcpt, finalEvent(rcpt.State), r.Now))
+			e.events = append(e.events, rules.Event(&e.message, rcpt, rules.FinalEvent(rcpt.State), r.Now))
 		}
 		e.values[i] = encodeRecipient(rcpt)
 	}
-	var f encoder
-	f.message(&e.message)
-	e.facts = f.b
+	var f codec.Encoder
+	f.Message(&e.message)
+	e.facts = f.B
 	return e
-}
-
-// finalEvent is the kind of event for a state that is final.
-func finalEvent(s queue.State) queue.EventKind {
-	switch s {
-	case queue.StateDelivered:
-		return queue.EventDelivered
-	case queue.StateRelayed:
-		return queue.EventRelayed
-	case queue.StateBounced:
-		return queue.EventBounced
-	case queue.StateExpired:
-		return queue.EventExpired
-	case queue.StateCancelled:
-		return queue.EventCancelled
-	}
-	return queue.EventSuppressed
-}
-
-// recipientEvent makes the next event in the life of r, and counts it there.
-func recipientEvent(m *queue.Message, r *queue.Recipient, kind queue.EventKind, at time.Time) queue.Event {
-	v := queue.Event{
-		ID: queue.NewEventID(at, r.ID, r.Events), Kind: kind, At: at,
-		Account: m.Account, Message: m.ID, Recipient: r.ID, Address: r.Address,
-		Class: r.Class, InDoubt: r.InDoubt,
-	}
-	r.Events++
-	return v
 }
 
 // applied lets the recipients wait, or leases them at once.
@@ -230,7 +179,7 @@ func (op *enqueueOp) applied(s *Store) {
 	woke := false
 	for i := range r.recipients {
 		rcpt := &r.recipients[i]
-		if !waits(rcpt.State) {
+		if !rules.Waits(rcpt.State) {
 			continue
 		}
 		s.rememberOldest(rcpt.State, rcpt.ID)

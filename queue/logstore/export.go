@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -168,7 +169,7 @@ func nextRecipients(it *pebble.Iterator, m *storedMessage) ([]queue.Recipient, e
 	for i := range rs {
 		id := m.message.ID.Recipient(i)
 		if !ok || !bytes.Equal(it.Key()[1:], id[:]) {
-			return nil, damaged("recipient "+id.String(), errCodec)
+			return nil, damaged("recipient "+id.String(), codec.ErrCodec)
 		}
 		var err error
 		if rs[i], err = decodeRecipient(id, it.Value()); err != nil {
@@ -184,13 +185,13 @@ func (x *export) keys(ctx context.Context, place []byte) ([]byte, bool, error) {
 		name := it.Key()[1:]
 		n := 2 + int(binary.BigEndian.Uint16(name))
 		k := queue.ArchivedKey{Account: string(name[2:n]), Key: string(name[n:])}
-		d := decoder{b: it.Value()}
-		d.version()
-		d.fixed(k.Fingerprint[:])
-		d.fixed(k.Message[:])
-		k.ExpiresAt = d.time()
+		d := codec.Decoder{B: it.Value()}
+		d.Version()
+		d.Fixed(k.Fingerprint[:])
+		d.Fixed(k.Message[:])
+		k.ExpiresAt = d.Time()
 		x.add(queue.Item{Key: &k})
-		if err := d.done(); err != nil {
+		if err := d.Done(); err != nil {
 			return damaged("an idempotency key", err)
 		}
 		return nil

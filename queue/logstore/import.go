@@ -10,7 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 const (
@@ -108,7 +110,7 @@ const (
 
 // kindOf returns 0 if it is none, or more than one.
 func kindOf(it *queue.Item) itemKind {
-	facts := bits(it.Record != nil, it.Message != nil, it.Key != nil, it.Event != nil, it.Reader != nil)
+	facts := codec.Bits(it.Record != nil, it.Message != nil, it.Key != nil, it.Event != nil, it.Reader != nil)
 	switch facts {
 	case 1 << 0:
 		return itemRecord
@@ -227,7 +229,7 @@ func (x *imports) messages(ctx context.Context, items []queue.Item, contents []i
 }
 
 func (x *imports) message(ctx context.Context, v *queue.Entry, c *imported) error {
-	if err := checkImport(v); err != nil {
+	if err := rules.Import(v); err != nil {
 		return err
 	}
 	r := &enqueueRecord{
@@ -241,27 +243,13 @@ func (x *imports) message(ctx context.Context, v *queue.Entry, c *imported) erro
 	for i := range r.recipients {
 		r.values[i] = encodeRecipient(&r.recipients[i])
 	}
-	var f encoder
-	f.message(&r.message)
-	r.facts = f.b
+	var f codec.Encoder
+	f.Message(&r.message)
+	r.facts = f.B
 	if same, err := x.s.isKnown(r); same || err != nil {
 		return err
 	}
 	return x.add(ctx, recordImport, r.encode(), c.inline, &enqueueOp{record: r})
-}
-
-// checkImport is checkEnqueue for messages with a past.
-func checkImport(v *queue.Entry) error {
-	starts := slices.Clone(v.Recipients)
-	for i := range starts {
-		switch r := &starts[i]; {
-		case r.State == queue.StateActive || !r.State.Valid():
-			return fmt.Errorf("recipient %s is %s", r.ID, r.State)
-		case r.State == queue.StateDeferred:
-			r.State = queue.StateQueued
-		}
-	}
-	return checkEnqueue(&queue.EnqueueRequest{Message: v.Message, Recipients: starts})
 }
 
 // isKnown reports whether just this message is there already. It is ErrExists
@@ -298,7 +286,7 @@ func (x *imports) keys(ctx context.Context, items []queue.Item) error {
 	var e edits
 	for i := range items {
 		k := items[i].Key
-		if k.Key == "" || len(k.Account) > 1024 || len(k.Key) > 4096 {
+		if k.Key == "" || len(k.Account) > rules.MaxAccount || len(k.Key) > rules.MaxKey {
 			return errors.New("an idempotency key is empty, or it or its account is too long")
 		}
 		key, value := idemKey(nil, k.Account, k.Key), encodeIdem(nil, k)
@@ -328,12 +316,12 @@ func (x *imports) keys(ctx context.Context, items []queue.Item) error {
 
 // encodeIdem is the value of an idempotency key in the index.
 func encodeIdem(b []byte, k *queue.ArchivedKey) []byte {
-	e := encoder{b: b}
-	e.version()
-	e.fixed(k.Fingerprint[:])
-	e.fixed(k.Message[:])
-	e.time(k.ExpiresAt)
-	return e.b
+	e := codec.Encoder{B: b}
+	e.Version()
+	e.Fixed(k.Fingerprint[:])
+	e.Fixed(k.Message[:])
+	e.Time(k.ExpiresAt)
+	return e.B
 }
 
 // past imports events, and readers between them.
@@ -419,7 +407,7 @@ func (x *imports) knowsEvent(v *queue.Event, it *pebble.Iterator) (bool, error) 
 	}
 	prefix := append([]byte{keyHistory}, v.Message[:]...)
 	for ok := it.SeekGE(prefix); ok && bytes.HasPrefix(it.Key(), prefix); ok = it.Next() {
-		if d := (decoder{b: it.Value()}); d.startsWith(v.ID) {
+		if startsWith(it.Value(), v.ID) {
 			return true, nil
 		}
 	}
@@ -427,9 +415,10 @@ func (x *imports) knowsEvent(v *queue.Event, it *pebble.Iterator) (bool, error) 
 }
 
 // startsWith reports whether a stored event has this id.
-func (d *decoder) startsWith(id queue.EventID) bool {
+func startsWith(b []byte, id queue.EventID) bool {
 	var have queue.EventID
-	d.version()
-	d.fixed(have[:])
-	return d.err == nil && have == id
+	d := codec.Decoder{B: b}
+	d.Version()
+	d.Fixed(have[:])
+	return d.Err == nil && have == id
 }

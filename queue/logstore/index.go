@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -27,37 +28,37 @@ type meta struct {
 }
 
 func (m *meta) encode(b []byte) []byte {
-	e := encoder{b: b[:0]}
-	e.version()
-	e.uint(uint64(m.next))
-	e.uint(m.epoch)
-	e.uint(m.registry)
-	e.int(m.live)
-	e.uint(uint64(m.forgotten))
-	e.uint(uint64(m.forgottenEvents))
-	e.int(m.skewMin)
-	e.int(m.skewMax)
+	e := codec.Encoder{B: b[:0]}
+	e.Version()
+	e.Uint(uint64(m.next))
+	e.Uint(m.epoch)
+	e.Uint(m.registry)
+	e.Int(m.live)
+	e.Uint(uint64(m.forgotten))
+	e.Uint(uint64(m.forgottenEvents))
+	e.Int(m.skewMin)
+	e.Int(m.skewMax)
 	for _, n := range m.counts {
-		e.int(n)
+		e.Int(n)
 	}
-	return e.b
+	return e.B
 }
 
 func decodeMeta(b []byte) (m meta, err error) {
-	d := decoder{b: b}
-	d.version()
-	m.next = commitlog.Position(d.uint())
-	m.epoch = d.uint()
-	m.registry = d.uint()
-	m.live = d.int()
-	m.forgotten = commitlog.Position(d.uint())
-	m.forgottenEvents = int(d.uint())
-	m.skewMin = d.int()
-	m.skewMax = d.int()
+	d := codec.Decoder{B: b}
+	d.Version()
+	m.next = commitlog.Position(d.Uint())
+	m.epoch = d.Uint()
+	m.registry = d.Uint()
+	m.live = d.Int()
+	m.forgotten = commitlog.Position(d.Uint())
+	m.forgottenEvents = int(d.Uint())
+	m.skewMin = d.Int()
+	m.skewMax = d.Int()
 	for i := range m.counts {
-		m.counts[i] = d.int()
+		m.counts[i] = d.Int()
 	}
-	return m, d.done()
+	return m, d.Done()
 }
 
 // openIndex opens Pebble without a log of its own: what it has not written to

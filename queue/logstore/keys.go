@@ -208,18 +208,8 @@ func after(prefix []byte) []byte {
 	return nil
 }
 
-// waits reports whether recipients in this state are in a flow.
-func waits(s queue.State) bool {
-	return s == queue.StateQueued || s == queue.StateDeferred || s == queue.StateScheduled
-}
-
 // listed reports whether recipients in this state are in the index of states:
 // all but what nearly everything ends as.
 func listed(s queue.State) bool {
 	return s != queue.StateDelivered && s != queue.StateRelayed
-}
-
-// trouble reports whether an entry that came to this state is kept as a bounce.
-func trouble(s queue.State) bool {
-	return s == queue.StateBounced || s == queue.StateExpired || s == queue.StateCancelled || s == queue.StateSuppressed
 }

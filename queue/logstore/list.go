@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/rules"
 )
 
 // listLook bounds how many messages one List looks at.
@@ -23,7 +24,7 @@ func (s *Store) List(ctx context.Context, q queue.Filter, c queue.Cursor, limit 
 		return nil, "", err
 	}
 	defer s.leave()
-	f, err := compile(&q)
+	f, err := rules.Compile(&q)
 	if err != nil {
 		return nil, "", fmt.Errorf("list: %w", err)
 	}
@@ -53,7 +54,7 @@ func parseCursor(c queue.Cursor) (below *queue.MessageID, err error) {
 	return &id, nil
 }
 
-func (s *Store) list(ctx context.Context, f *filter, below *queue.MessageID, limit int) (out []queue.Entry, c queue.Cursor, err error) {
+func (s *Store) list(ctx context.Context, f *rules.Filter, below *queue.MessageID, limit int) (out []queue.Entry, c queue.Cursor, err error) {
 	s.mu.Lock()
 	skewMin, skewMax := time.Duration(s.meta.skewMin), time.Duration(s.meta.skewMax)
 	s.mu.Unlock()
@@ -83,10 +84,10 @@ func (s *Store) list(ctx context.Context, f *filter, below *queue.MessageID, lim
 		if err != nil {
 			return nil, "", err
 		}
-		if !f.message(&e.Message) {
+		if !f.Message(&e.Message) {
 			continue
 		}
-		e.Recipients = slices.DeleteFunc(e.Recipients, func(r queue.Recipient) bool { return !f.recipient(&r, r.State) })
+		e.Recipients = slices.DeleteFunc(e.Recipients, func(r queue.Recipient) bool { return !f.Recipient(&r, r.State) })
 		if len(e.Recipients) > 0 {
 			out = append(out, e)
 		}
@@ -124,7 +125,7 @@ type walk struct {
 }
 
 // walk takes the narrowest way through what the filter may select.
-func (s *Store) walk(f *filter, below *queue.MessageID) (*walk, error) {
+func (s *Store) walk(f *rules.Filter, below *queue.MessageID) (*walk, error) {
 	w := &walk{}
 	switch {
 	case len(f.Recipients) > 0:
@@ -158,14 +159,14 @@ func (s *Store) walk(f *filter, below *queue.MessageID) (*walk, error) {
 
 // walkIndex goes through the states that are asked for, if they are in the
 // index of states; else through all messages.
-func (s *Store) walkIndex(w *walk, f *filter, below *queue.MessageID) error {
+func (s *Store) walkIndex(w *walk, f *rules.Filter, below *queue.MessageID) error {
 	prefixes := [][]byte{{keyMessage}}
 	w.skip = 1
 	if len(f.States) > 0 && !slices.ContainsFunc(f.States, func(st queue.State) bool { return !listed(st) }) {
 		prefixes, w.skip = nil, 2
 		for _, st := range f.States {
 			if st == queue.StateActive { // stored as what they were
-				for _, st := range concerns(queue.ActionHold) {
+				for _, st := range rules.Concerns(queue.ActionHold) {
 					prefixes = append(prefixes, []byte{keyState, byte(st)})
 				}
 				continue

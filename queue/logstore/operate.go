@@ -10,51 +10,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/rules"
 )
 
 // operatePage is how many recipients one commit of an Apply changes at most.
 const operatePage = 256
-
-// act does the action to r, which is not leased, and returns what it is called
-// as an event.
-func act(r *queue.Recipient, a queue.Action, now time.Time) queue.EventKind {
-	switch a {
-	case queue.ActionHold:
-		r.State = queue.StateHeld
-		return queue.EventHeld
-	case queue.ActionCancel:
-		r.State = queue.StateCancelled
-		return queue.EventCancelled
-	case queue.ActionExpire:
-		r.State = queue.StateExpired
-		return queue.EventExpired
-	}
-	kind := queue.EventReleased
-	if a == queue.ActionRetry {
-		kind = queue.EventRetried
-	}
-	if r.State == queue.StateHeld || r.Due.After(now) {
-		r.Due = now
-	}
-	r.State = queue.StateDeferred
-	if r.Attempts == 0 {
-		r.State = queue.StateQueued
-	}
-	return kind
-}
-
-// concerns returns the states, apart from active, that an action is for.
-func concerns(a queue.Action) []queue.State {
-	switch a {
-	case queue.ActionHold, queue.ActionRetry:
-		return []queue.State{queue.StateQueued, queue.StateDeferred, queue.StateScheduled}
-	case queue.ActionRelease:
-		return []queue.State{queue.StateHeld}
-	case queue.ActionCancel, queue.ActionExpire:
-		return []queue.State{queue.StateQueued, queue.StateDeferred, queue.StateScheduled, queue.StateHeld}
-	}
-	return nil
-}
 
 // Apply does an action to all recipients that match, some hundred in a commit.
 func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, error) {
@@ -63,14 +23,14 @@ func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, e
 		return done, err
 	}
 	defer s.leave()
-	if concerns(op.Action) == nil {
+	if rules.Concerns(op.Action) == nil {
 		return done, fmt.Errorf("apply: %s is no action", op.Action)
 	}
-	f, err := compile(&op.Filter)
+	f, err := rules.Compile(&op.Filter)
 	if err != nil {
 		return done, fmt.Errorf("apply %s: %w", op.Action, err)
 	}
-	err = s.candidates(ctx, &op.Filter, concerns(op.Action), func(ids []queue.RecipientID) error {
+	err = s.candidates(ctx, &op.Filter, rules.Concerns(op.Action), func(ids []queue.RecipientID) error {
 		step := operation{s: s, op: &op, filter: f}
 		err := step.run(ctx, ids)
 		if err == nil {
@@ -90,7 +50,7 @@ func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, e
 type operation struct {
 	s      *Store
 	op     *queue.Operation
-	filter *filter
+	filter *rules.Filter
 	forced bool // do the action that is pending, whatever matches
 	change changeOp
 	busy   []queue.RecipientID // reserved for this step
@@ -182,14 +142,14 @@ func (o *operation) recipient(m *storedMessage, r queue.Recipient, set *changeSe
 	if o.forced && (active || r.Pending == queue.ActionNone) || !o.forced && !o.matches(m, &r, active) {
 		return
 	}
-	old := r
+	old, by := r, rules.Asked{Actor: o.op.Actor, Reason: o.op.Reason, At: o.op.Now}
 	o.done.Matched++
 	if active {
 		o.done.Pending++
 		if !o.op.DryRun {
 			r.Pending = o.op.Action
 			set.add(&old, &r, nil)
-			set.changes[len(set.changes)-1].asked = &asked{o.op.Actor, o.op.Reason, o.op.Now}
+			set.changes[len(set.changes)-1].asked = &by
 		}
 		return
 	}
@@ -197,20 +157,13 @@ func (o *operation) recipient(m *storedMessage, r queue.Recipient, set *changeSe
 	if o.op.DryRun {
 		return
 	}
-	action, actor, reason := o.op.Action, o.op.Actor, o.op.Reason
+	action := o.op.Action
 	if o.forced {
-		by := o.s.pendingBy(r.ID)
-		action, actor, reason = r.Pending, by.actor, by.reason
+		action, by = r.Pending, o.s.pendingBy(r.ID)
 	}
 	o.reserve(m, &r, h)
-	kind := act(&r, action, o.op.Now)
-	r.Pending, r.UpdatedAt = queue.ActionNone, o.op.Now
-	v := recipientEvent(&m.message, &r, kind, o.op.Now)
-	v.Actor, v.Reason = actor, reason
-	if waits(r.State) {
-		v.Due = r.Due
-	}
-	set.add(&old, &r, &v)
+	became, v := rules.Done(&m.message, r, action, by, o.op.Now)
+	set.add(&old, &became, &v)
 }
 
 // matches reports whether the action is to be done: filter and state.
@@ -221,15 +174,15 @@ func (o *operation) matches(m *storedMessage, r *queue.Recipient, active bool) b
 		if o.op.Action == queue.ActionRelease {
 			return false
 		}
-	} else if !slices.Contains(concerns(o.op.Action), r.State) {
+	} else if !slices.Contains(rules.Concerns(o.op.Action), r.State) {
 		return false
 	}
-	return o.filter.message(&m.message) && o.filter.recipient(r, shown)
+	return o.filter.Message(&m.message) && o.filter.Recipient(r, shown)
 }
 
 // reserve keeps a waiting recipient from being leased until it has changed.
 func (o *operation) reserve(m *storedMessage, r *queue.Recipient, h *held) {
-	if !waits(r.State) {
+	if !rules.Waits(r.State) {
 		return
 	}
 	if h == nil {
@@ -282,7 +235,7 @@ func (s *Store) finishPending(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		// The store has no clock: it happened when it was asked for.
-		step := operation{s: s, op: &queue.Operation{Now: s.pendingBy(id).at}, forced: true}
+		step := operation{s: s, op: &queue.Operation{Now: s.pendingBy(id).At}, forced: true}
 		if err := step.run(ctx, []queue.RecipientID{id}); err != nil {
 			return fmt.Errorf("do what was pending for %s: %w", id, err)
 		}

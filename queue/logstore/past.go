@@ -1,6 +1,9 @@
 package logstore
 
-import "postrider/queue"
+import (
+	"postrider/queue"
+	"postrider/queue/codec"
+)
 
 // pastRecord is events of messages that were imported before, and readers that
 // have acknowledged them and all before.
@@ -12,38 +15,38 @@ type pastRecord struct {
 }
 
 func (r *pastRecord) encode() []byte {
-	e := encoder{b: make([]byte, 0, 64+256*len(r.events))}
-	e.version()
-	e.uint(uint64(len(r.events)))
+	e := codec.Encoder{B: make([]byte, 0, 64+256*len(r.events))}
+	e.Version()
+	e.Uint(uint64(len(r.events)))
 	for i := range r.events {
 		v := &r.events[i]
-		e.fixed(v.Message[:])
-		e.string(v.Account)
-		e.event(v)
+		e.Fixed(v.Message[:])
+		e.String(v.Account)
+		e.Event(v)
 	}
-	e.uint(uint64(len(r.readers)))
+	e.Uint(uint64(len(r.readers)))
 	for _, name := range r.readers {
-		e.string(name)
+		e.String(name)
 	}
-	return e.b
+	return e.B
 }
 
 func decodePast(b []byte) (*pastRecord, error) {
 	r := new(pastRecord)
-	d := decoder{b: b}
-	d.version()
-	for range d.count() {
+	d := codec.Decoder{B: b}
+	d.Version()
+	for range d.Count() {
 		var m queue.MessageID
-		d.fixed(m[:])
-		account := d.string()
-		v := d.event(m)
+		d.Fixed(m[:])
+		account := d.String()
+		v := d.Event(m)
 		v.Account = account
 		r.events = append(r.events, v)
 	}
-	for range d.count() {
-		r.readers = append(r.readers, d.string())
+	for range d.Count() {
+		r.readers = append(r.readers, d.String())
 	}
-	return r, d.done()
+	return r, d.Done()
 }
 
 // applied lets the readers stand where they are put.

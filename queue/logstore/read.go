@@ -10,7 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 // Message returns a message and its recipients.
@@ -49,7 +51,7 @@ func (s *Store) entry(r pebble.Reader, id queue.MessageID) (queue.Entry, error) 
 // and marks a little later. With s.mu held.
 func (s *Store) show(r *queue.Recipient) {
 	h := s.held[r.ID]
-	if h == nil || !waits(r.State) {
+	if h == nil || !rules.Waits(r.State) {
 		return
 	}
 	if h.recipient != nil {
@@ -169,10 +171,10 @@ func (s *Store) History(ctx context.Context, id queue.MessageID) ([]queue.Event,
 
 // decodeHistory reads the event of m at it.
 func decodeHistory(m *queue.Message, it *pebble.Iterator) (queue.Event, error) {
-	d := decoder{b: it.Value()}
-	d.version()
-	v := d.event(m.ID)
-	if err := d.done(); err != nil {
+	d := codec.Decoder{B: it.Value()}
+	d.Version()
+	v := d.Event(m.ID)
+	if err := d.Done(); err != nil {
 		return v, damaged("history of "+m.ID.String(), err)
 	}
 	place := it.Key()[1+len(m.ID):]

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -35,37 +36,37 @@ type place struct {
 	at     []commitlog.Position
 }
 
-func (e *encoder) place(p place) {
-	e.byte(bits(p.exists))
+func encodePlace(e *codec.Encoder, p place) {
+	e.Byte(codec.Bits(p.exists))
 	if !p.exists {
 		return
 	}
-	e.int(p.size)
-	e.int(p.piece)
-	e.uint(uint64(len(p.at)))
+	e.Int(p.size)
+	e.Int(p.piece)
+	e.Uint(uint64(len(p.at)))
 	var last commitlog.Position
 	for _, at := range p.at {
-		e.int(int64(at - last)) // pieces that were copied forward may descend
+		e.Int(int64(at - last)) // pieces that were copied forward may descend
 		last = at
 	}
 }
 
-func (d *decoder) place() (p place) {
-	if p.exists = d.byte()&1 != 0; !p.exists {
+func decodePlace(d *codec.Decoder) (p place) {
+	if p.exists = d.Byte()&1 != 0; !p.exists {
 		return p
 	}
-	p.size, p.piece = d.int(), d.int()
-	n := d.count()
+	p.size, p.piece = d.Int(), d.Int()
+	n := d.Count()
 	if n > 0 {
 		p.at = make([]commitlog.Position, n)
 	}
 	var last commitlog.Position
 	for i := range p.at {
-		last += commitlog.Position(d.int())
+		last += commitlog.Position(d.Int())
 		p.at[i] = last
 	}
 	if p.size < 0 || p.size > 0 && (p.piece <= 0 || int64(n) != (p.size+p.piece-1)/p.piece) {
-		d.fail()
+		d.Fail()
 	}
 	return p
 }
@@ -87,72 +88,72 @@ type enqueueRecord struct {
 }
 
 func (r *enqueueRecord) encode() []byte {
-	e := encoder{b: make([]byte, 0, 512)}
-	e.version()
-	e.fixed(r.message.ID[:])
-	e.time(r.now)
-	e.bytes(r.facts)
-	e.uint(uint64(len(r.values)))
+	e := codec.Encoder{B: make([]byte, 0, 512)}
+	e.Version()
+	e.Fixed(r.message.ID[:])
+	e.Time(r.now)
+	e.Bytes(r.facts)
+	e.Uint(uint64(len(r.values)))
 	for _, v := range r.values {
-		e.bytes(v)
+		e.Bytes(v)
 	}
-	e.uint(uint64(len(r.events)))
+	e.Uint(uint64(len(r.events)))
 	for i := range r.events {
-		e.event(&r.events[i])
+		e.Event(&r.events[i])
 	}
-	e.string(r.idem.Key)
+	e.String(r.idem.Key)
 	if r.idem.Key != "" {
-		e.fixed(r.idem.Fingerprint[:])
-		e.time(r.idem.ExpiresAt)
+		e.Fixed(r.idem.Fingerprint[:])
+		e.Time(r.idem.ExpiresAt)
 	}
-	e.byte(bits(r.inline))
+	e.Byte(codec.Bits(r.inline))
 	if r.inline {
-		e.int(r.content.size) // its place is only known once it is in the log
+		e.Int(r.content.size) // its place is only known once it is in the log
 	} else {
-		e.place(r.content)
+		encodePlace(&e, r.content)
 	}
-	return e.b
+	return e.B
 }
 
 func decodeEnqueue(b []byte) (*enqueueRecord, error) {
 	r := new(enqueueRecord)
-	d := decoder{b: b}
-	d.version()
-	d.fixed(r.message.ID[:])
-	r.now = d.time()
-	r.facts = d.raw()
-	f := decoder{b: r.facts}
-	f.message(&r.message)
-	for i := range d.count() {
-		v := d.raw()
+	d := codec.Decoder{B: b}
+	d.Version()
+	d.Fixed(r.message.ID[:])
+	r.now = d.Time()
+	r.facts = d.Raw()
+	f := codec.Decoder{B: r.facts}
+	f.Message(&r.message)
+	for i := range d.Count() {
+		v := d.Raw()
 		rcpt, err := decodeRecipient(r.message.ID.Recipient(i), v)
 		if err != nil {
-			d.fail()
+			d.Fail()
 		}
 		r.recipients = append(r.recipients, rcpt)
 		r.values = append(r.values, v)
 	}
-	for range d.count() {
-		r.events = append(r.events, r.own(d.event(r.message.ID)))
+	for range d.Count() {
+		r.events = append(r.events, r.own(d.Event(r.message.ID)))
 	}
-	r.idem.Key = d.string()
+	r.idem.Key = d.String()
 	if r.idem.Key != "" {
-		d.fixed(r.idem.Fingerprint[:])
-		r.idem.ExpiresAt = d.time()
+		d.Fixed(r.idem.Fingerprint[:])
+		r.idem.ExpiresAt = d.Time()
 	}
-	if r.inline = d.byte()&1 != 0; r.inline {
-		size := d.int()
+	if r.inline = d.Byte()&1 != 0; r.inline {
+		size := d.Int()
 		r.content = place{exists: true, size: size, piece: max(size, 1)}
 	} else {
-		r.content = d.place()
+		r.content = decodePlace(&d)
 	}
 	if r.content.exists {
 		r.message.Content.Key = slices.Clone(r.message.ID[:])
 	}
-	if err := f.done(); err != nil {
+	if err := f.Done(); err != nil {
 		return nil, err
 	}
-	return r, d.done()
+	return r, d.Done()
 }
 
 func (r *enqueueRecord) own(v queue.Event) queue.Event {
@@ -174,18 +175,18 @@ func queuedEvent(m *queue.Message, recipients int, at time.Time) queue.Event {
 
 // encodeRecipient is the value of a recipient in the index.
 func encodeRecipient(r *queue.Recipient) []byte {
-	e := encoder{b: make([]byte, 0, 160)}
-	e.version()
-	e.recipient(r)
-	return e.b
+	e := codec.Encoder{B: make([]byte, 0, 160)}
+	e.Version()
+	e.Recipient(r)
+	return e.B
 }
 
 func decodeRecipient(id queue.RecipientID, b []byte) (queue.Recipient, error) {
 	r := queue.Recipient{ID: id}
-	d := decoder{b: b}
-	d.version()
-	d.recipient(&r)
-	return r, d.done()
+	d := codec.Decoder{B: b}
+	d.Version()
+	d.Recipient(&r)
+	return r, d.Done()
 }
 
 // storedMessage is the value of a message in the index.
@@ -199,35 +200,35 @@ type storedMessage struct {
 }
 
 func (m *storedMessage) encode(b []byte) []byte {
-	e := encoder{b: b}
-	e.version()
-	e.place(m.content)
-	e.uint(uint64(m.at))
-	e.time(m.enqueued)
-	e.uint(uint64(m.recipients))
-	e.bytes(m.facts)
-	return e.b
+	e := codec.Encoder{B: b}
+	e.Version()
+	encodePlace(&e, m.content)
+	e.Uint(uint64(m.at))
+	e.Time(m.enqueued)
+	e.Uint(uint64(m.recipients))
+	e.Bytes(m.facts)
+	return e.B
 }
 
 func decodeMessage(id queue.MessageID, b []byte) (*storedMessage, error) {
 	m := &storedMessage{message: queue.Message{ID: id}}
-	d := decoder{b: b}
-	d.version()
-	m.content = d.place()
-	m.at = commitlog.Position(d.uint())
-	m.enqueued = d.time()
-	m.recipients = int(d.uint())
-	m.facts = d.bytes()
-	f := decoder{b: m.facts}
-	f.message(&m.message)
-	if err := f.done(); err != nil {
+	d := codec.Decoder{B: b}
+	d.Version()
+	m.content = decodePlace(&d)
+	m.at = commitlog.Position(d.Uint())
+	m.enqueued = d.Time()
+	m.recipients = int(d.Uint())
+	m.facts = d.Bytes()
+	f := codec.Decoder{B: m.facts}
+	f.Message(&m.message)
+	if err := f.Done(); err != nil {
 		return nil, err
 	}
 	if m.recipients < 0 || m.recipients > queue.MaxRecipients {
-		d.fail()
+		d.Fail()
 	}
 	if m.content.exists {
 		m.message.Content.Key = append([]byte(nil), id[:]...)
 	}
-	return m, d.done()
+	return m, d.Done()
 }

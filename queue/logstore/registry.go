@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 )
 
 const (
@@ -42,11 +43,11 @@ func (s *Store) getRecord(kind queue.RecordKind, name string) (r queue.Record, e
 
 func decodeRecord(kind queue.RecordKind, name string, b []byte) (queue.Record, error) {
 	r := queue.Record{Kind: kind, Name: name}
-	d := decoder{b: b}
-	d.version()
-	r.Version = d.uint()
-	r.Value = d.bytes()
-	if err := d.done(); err != nil {
+	d := codec.Decoder{B: b}
+	d.Version()
+	r.Version = d.Uint()
+	r.Value = d.Bytes()
+	if err := d.Done(); err != nil {
 		return queue.Record{}, damaged("a registry record", err)
 	}
 	return r, nil

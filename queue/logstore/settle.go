@@ -2,11 +2,11 @@ package logstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/rules"
 )
 
 // changeOp is changes under way. Recipients that it changes are reserved, but
@@ -43,7 +43,7 @@ func (s *Store) become(c *changeSet, r *queue.Recipient) (waiting bool) {
 		s.unhold(r.ID, h)
 	}
 	s.rememberOldest(r.State, r.ID)
-	if !waits(r.State) {
+	if !rules.Waits(r.State) {
 		return false
 	}
 	s.schedule.insert(c.flow(r.Lane), item{nanos(r.Due), r.ID})
@@ -63,7 +63,7 @@ func (s *Store) Settle(ctx context.Context, l queue.Lease, ss []queue.Settlement
 }
 
 func (s *Store) settle(ctx context.Context, l *queue.Lease, ss []queue.Settlement) error {
-	ids, err := checkSettlements(l, ss)
+	ids, err := rules.Settlements(l, ss)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
@@ -76,7 +76,10 @@ func (s *Store) settle(ctx context.Context, l *queue.Lease, ss []queue.Settlemen
 	}
 	op := &changeOp{sets: []changeSet{newChangeSet(&l.Message)}}
 	for i := range ss {
-		r, v := s.outcome(&l.Message, hs[i], &ss[i], granted)
+		// What has no attempt happened when its lease was granted or extended, as
+		// far as the store knows.
+		r, v := rules.Outcome(&l.Message, *hs[i].recipient, hs[i].doubt, &ss[i], granted,
+			func() rules.Asked { return s.pendingBy(ids[i]) })
 		op.sets[0].add(hs[i].recipient, &r, &v)
 	}
 	if err := s.commit(ctx, recordChange, encodeChanges(op.sets), op); err != nil {
@@ -88,23 +91,6 @@ func (s *Store) settle(ctx context.Context, l *queue.Lease, ss []queue.Settlemen
 		return err
 	}
 	return nil
-}
-
-func checkSettlements(l *queue.Lease, ss []queue.Settlement) ([]queue.RecipientID, error) {
-	ids := make([]queue.RecipientID, len(ss))
-	for i := range ss {
-		o := ss[i].Outcome
-		switch {
-		case ss[i].Recipient.Message() != l.Message.ID:
-			return nil, fmt.Errorf("recipient %s is of another message", ss[i].Recipient)
-		case o != queue.StateDeferred && o != queue.StateHeld && !o.Final():
-			return nil, fmt.Errorf("recipient %s cannot become %s", ss[i].Recipient, o)
-		case len(ss[i].Lane) > 320:
-			return nil, errors.New("the lane is longer than 320 bytes")
-		}
-		ids[i] = ss[i].Recipient
-	}
-	return ids, nil
 }
 
 // reserveAll checks the lease for all the recipients and reserves them.
@@ -127,68 +113,8 @@ func (s *Store) reserveAll(l *queue.Lease, ids []queue.RecipientID) ([]*held, ti
 	return hs, fromNanos(hs[0].lease.granted), nil
 }
 
-// outcome is the recipient after the settlement, and the event of it. What has
-// no attempt happened when its lease was granted or extended, as far as the
-// store knows.
-func (s *Store) outcome(m *queue.Message, h *held, st *queue.Settlement, at time.Time) (queue.Recipient, queue.Event) {
-	r := *h.recipient
-	r.InDoubt = h.doubt
-	if a := st.Attempt; a != nil {
-		last := *a
-		at = a.Start.Add(a.Took)
-		r.Attempts++
-		if last.Number == 0 {
-			last.Number = r.Attempts
-		}
-		r.Last = &last
-		r.InDoubt = r.InDoubt || a.InDoubt
-	}
-	if st.Lane != "" {
-		r.Lane = st.Lane
-	}
-	if st.Outcome != queue.StateDelivered && st.Outcome != queue.StateRelayed {
-		r.Class = st.Class
-	}
-	r.Delayed = r.Delayed || st.Delayed && st.Outcome == queue.StateDeferred
-	r.State, r.Due, r.UpdatedAt = st.Outcome, st.Due, at
-	if r.State != queue.StateDeferred {
-		r.Due = h.recipient.Due
-	}
-	kind, actor, reason := s.settledAs(&r, st, at)
-	r.Pending = queue.ActionNone
-	v := recipientEvent(m, &r, kind, at)
-	v.Attempt, v.Class, v.Delayed = nil, st.Class, st.Delayed && r.State == st.Outcome
-	if st.Attempt != nil {
-		v.Attempt = r.Last
-	}
-	v.Actor, v.Reason = actor, reason
-	if waits(r.State) {
-		v.Due = r.Due
-	}
-	return r, v
-}
-
-// settledAs does the action that is pending instead of an outcome that is no
-// end, and returns what it is called.
-func (s *Store) settledAs(r *queue.Recipient, st *queue.Settlement, at time.Time) (kind queue.EventKind, actor, reason string) {
-	ends := r.Pending == queue.ActionCancel || r.Pending == queue.ActionExpire
-	if r.Pending != queue.ActionNone && (st.Outcome == queue.StateDeferred || st.Outcome == queue.StateHeld && ends) {
-		by := s.pendingBy(r.ID)
-		return act(r, r.Pending, at), by.actor, by.reason
-	}
-	switch st.Outcome {
-	case queue.StateDeferred:
-		kind = queue.EventDeferred
-	case queue.StateHeld:
-		kind = queue.EventHeld
-	default:
-		kind = finalEvent(st.Outcome)
-	}
-	return kind, "", st.Reason
-}
-
 // pendingBy returns who asked for the pending action.
-func (s *Store) pendingBy(id queue.RecipientID) (a asked) {
+func (s *Store) pendingBy(id queue.RecipientID) (a rules.Asked) {
 	// Only words for people are lost if it cannot be read.
 	_ = get(s.db, pendingKey(nil, id), func(b []byte) (err error) {
 		a, err = decodeAsked(b)

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
 )
 
@@ -133,7 +134,7 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	// Tokens of this opening are above all earlier ones, also when the disk is
 	// so full that nothing can be written.
-	if err := s.append(ctx, &commitlog.Batch{Critical: true, Records: []commitlog.Record{{Type: recordOpen, Payload: []byte{codecVersion}}}}); err != nil {
+	if err := s.append(ctx, &commitlog.Batch{Critical: true, Records: []commitlog.Record{{Type: recordOpen, Payload: []byte{codec.Version}}}}); err != nil {
 		return err
 	}
 	s.epoch = s.meta.epoch
@@ -233,7 +234,7 @@ func (s *Store) findFlows() error {
 	for ok := it.First(); ok; {
 		key, valid := readFlowKey(it.Key())
 		if !valid {
-			return errors.Join(damaged("a flow", errCodec), it.Close())
+			return errors.Join(damaged("a flow", codec.ErrCodec), it.Close())
 		}
 		f := s.schedule.flow(key)
 		f.bound, f.complete = readItem(it.Key()), false

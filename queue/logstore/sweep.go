@@ -11,7 +11,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/rules"
 )
 
 const (
@@ -93,11 +95,11 @@ func (w *sweep) keys(ctx context.Context) error {
 		l.Lock()
 		return l.Unlock
 	}, func(b []byte) (time.Time, error) {
-		d := decoder{b: b}
-		d.version()
+		d := codec.Decoder{B: b}
+		d.Version()
 		var skip [32 + 16]byte
-		d.fixed(skip[:])
-		return d.time(), d.err
+		d.Fixed(skip[:])
+		return d.Time(), d.Err
 	})
 }
 
@@ -108,9 +110,9 @@ func (w *sweep) values(ctx context.Context) error {
 		l.Lock()
 		return l.Unlock
 	}, func(b []byte) (time.Time, error) {
-		d := decoder{b: b}
-		d.version()
-		return d.time(), d.err
+		d := codec.Decoder{B: b}
+		d.Version()
+		return d.Time(), d.Err
 	})
 }
 
@@ -260,7 +262,7 @@ func (w *sweep) read(c *candidate) (err error) {
 	for i := range c.rcpts {
 		r := &c.rcpts[i]
 		c.final = c.final && r.State.Final()
-		c.trouble = c.trouble || trouble(r.State)
+		c.trouble = c.trouble || rules.Trouble(r.State)
 		if r.UpdatedAt.After(c.last) {
 			c.last = r.UpdatedAt
 		}

@@ -188,44 +188,58 @@ func addrs(servers []*Server) []string {
 	return list
 }
 
-// Master is the master that the Sentinels name.
+// Master is the master that the Sentinels agree on.
 func (set *SentinelSet) Master(t testing.TB) *Server {
 	t.Helper()
 	var master *Server
-	await(t.Context(), t, func() (err error) { master, err = set.master(); return err })
+	await(t.Context(), t, func() (err error) { master, err = set.agreed(); return err })
 	return master
 }
 
-func (set *SentinelSet) master() (*Server, error) {
-	err := errors.New("no Sentinel runs")
+// agreed returns the master that all running Sentinels name.
+func (set *SentinelSet) agreed() (*Server, error) {
+	var master *Server
 	for _, s := range set.Sentinels {
 		if !s.Running() {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		var at []string
-		at, err = s.client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName).StringSlice()
-		cancel()
+		named, err := set.namedBy(s)
 		if err != nil {
-			continue
+			return nil, err
 		}
-		for _, n := range set.Nodes {
-			if len(at) == 2 && n.Addr() == at[0]+":"+at[1] {
-				return n, nil
-			}
+		if master != nil && master != named {
+			return nil, fmt.Errorf("the Sentinels name the masters %s and %s", master.Addr(), named.Addr())
 		}
-		err = fmt.Errorf("the Sentinel at %s names the master %v, which is none of the set", s.Addr(), at)
+		master = named
 	}
-	return nil, err
+	if master == nil {
+		return nil, errors.New("no Sentinel runs")
+	}
+	return master, nil
 }
 
-// AwaitFailover waits until all running Sentinels agree on another master than
+func (set *SentinelSet) namedBy(s *Server) (*Server, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	at, err := s.client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName).StringSlice()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range set.Nodes {
+		if len(at) == 2 && n.Addr() == at[0]+":"+at[1] {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("the Sentinel at %s names the master %v, which is none of the set", s.Addr(), at)
+}
+
+// AwaitFailover waits until the running Sentinels agree on another master than
 // the old one and it takes writes, and returns it.
 func (set *SentinelSet) AwaitFailover(ctx context.Context, t testing.TB, old *Server) *Server {
 	t.Helper()
 	var master *Server
 	await(ctx, t, func() (err error) {
-		if master, err = set.master(); err != nil {
+		if master, err = set.agreed(); err != nil {
 			return err
 		}
 		if master == old {

@@ -92,7 +92,7 @@ func (s *Server) start(t testing.TB) {
 		}
 	}
 	s.client = redis.NewClient(&redis.Options{
-		Addr: s.Addr(), Password: s.setting("requirepass"), DisableIdentity: true, PoolSize: 4, ContextTimeoutEnabled: true,
+		Addr: s.Addr(), Password: s.setting("requirepass"), DisableIdentity: true, PoolSize: 4, DialerRetries: 1, ContextTimeoutEnabled: true,
 	})
 }
 

@@ -3,15 +3,25 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"postrider/queue"
 )
 
-// MaxLane is how many octets a lane may have.
-const MaxLane = 320
+// Limits in octets.
+const (
+	// MaxLane is how many octets the name of a lane may have.
+	MaxLane = 320
+	// MaxAccount is how many octets the name of an account may have.
+	MaxAccount = 1024
+	// MaxKey is how many octets an idempotency key may have.
+	MaxKey = 4096
+)
 
 // Enqueue reports what is wrong with a request to enqueue, apart from its
-// content.
+// content: the ids, the number of recipients (1 to queue.MaxRecipients), the
+// states that they start in and the lengths of names (MaxLane, MaxAccount,
+// MaxKey). Who is final already needs no lane.
 func Enqueue(r *queue.EnqueueRequest) error {
 	m := &r.Message
 	switch {
@@ -19,7 +29,7 @@ func Enqueue(r *queue.EnqueueRequest) error {
 		return errors.New("the message has no proper id")
 	case len(r.Recipients) == 0 || len(r.Recipients) > queue.MaxRecipients:
 		return fmt.Errorf("it has %d recipients, and may have 1 to %d", len(r.Recipients), queue.MaxRecipients)
-	case len(m.Account) > 1024 || len(r.Idempotency.Key) > 4096:
+	case len(m.Account) > MaxAccount || len(r.Idempotency.Key) > MaxKey:
 		return errors.New("the name of its account or its idempotency key is too long")
 	}
 	for i := range r.Recipients {
@@ -36,8 +46,27 @@ func Enqueue(r *queue.EnqueueRequest) error {
 	return nil
 }
 
+// Import reports what is wrong with a message from an archive. It is asked for
+// what Enqueue asks for, but that its recipients may be in any state that is
+// stored, which is all but active.
+func Import(v *queue.Entry) error {
+	starts := slices.Clone(v.Recipients)
+	for i := range starts {
+		switch r := &starts[i]; {
+		case r.State == queue.StateActive || !r.State.Valid():
+			return fmt.Errorf("recipient %s is %s", r.ID, r.State)
+		case r.State == queue.StateDeferred:
+			r.State = queue.StateQueued
+		}
+	}
+	return Enqueue(&queue.EnqueueRequest{Message: v.Message, Recipients: starts})
+}
+
 // Settlements reports what is wrong with settlements of a lease, and returns
-// whom they are of.
+// whom they are of, in their order: they must be of the message of the lease,
+// end, defer or hold, and name a lane of at most MaxLane octets, or none. That
+// the lease has these recipients, and each is settled once, is left to the
+// engine.
 func Settlements(l *queue.Lease, ss []queue.Settlement) ([]queue.RecipientID, error) {
 	ids := make([]queue.RecipientID, len(ss))
 	for i := range ss {

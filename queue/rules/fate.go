@@ -6,12 +6,14 @@ import (
 	"postrider/queue"
 )
 
-// Waits reports whether a recipient in the state is due at some time.
+// Waits reports whether a recipient in the state is due at some time, and may be
+// leased then: queued, deferred and scheduled ones.
 func Waits(s queue.State) bool {
 	return s == queue.StateQueued || s == queue.StateDeferred || s == queue.StateScheduled
 }
 
-// Trouble reports a final state that is none of success.
+// Trouble reports a final state other than delivered and relayed: the entry is
+// kept for Retention.Bounced, not Retention.Sent.
 func Trouble(s queue.State) bool {
 	return s.Final() && s != queue.StateDelivered && s != queue.StateRelayed
 }
@@ -31,7 +33,10 @@ func Concerns(a queue.Action) []queue.State {
 }
 
 // Act does an action to r, which is not leased, and returns what it is called
-// as an event.
+// as an event. The action must be one, and concern the state of r (see Concerns).
+// Released and retried ones are due now at the latest, retried ones that were due
+// before keep their turn. Act leaves Pending, UpdatedAt and Events to its caller:
+// see Done.
 func Act(r *queue.Recipient, a queue.Action, now time.Time) queue.EventKind {
 	switch a {
 	case queue.ActionHold:
@@ -58,7 +63,7 @@ func Act(r *queue.Recipient, a queue.Action, now time.Time) queue.EventKind {
 	return kind
 }
 
-// FinalEvent is the kind of event for a state that is final.
+// FinalEvent returns the kind of event for a state, which must be final.
 func FinalEvent(s queue.State) queue.EventKind {
 	switch s {
 	case queue.StateDelivered:
@@ -75,7 +80,9 @@ func FinalEvent(s queue.State) queue.EventKind {
 	return queue.EventSuppressed
 }
 
-// Event makes the next event in the life of r, and counts it there.
+// Event makes the next event in the life of r, and counts it in r.Events. Its
+// Position and what belongs to single kinds (Attempt, Due, Delayed, Actor, Reason)
+// are not set.
 func Event(m *queue.Message, r *queue.Recipient, kind queue.EventKind, at time.Time) queue.Event {
 	v := queue.Event{
 		ID: queue.NewEventID(at, r.ID, r.Events), Kind: kind, At: at,
@@ -88,13 +95,16 @@ func Event(m *queue.Message, r *queue.Recipient, kind queue.EventKind, at time.T
 
 // Asked says who wants a pending action, why and since when.
 type Asked struct {
-	Actor, Reason string
-	At            time.Time
+	Actor, Reason string    // as in queue.Operation
+	At            time.Time // Operation.Now
 }
 
-// Outcome is the recipient r after a settlement, and the event of it. doubt says
-// that an earlier lease left r in doubt; at is when it happened if there was no
-// attempt; asked is who wants the action that is pending for r.
+// Outcome returns the recipient r after a settlement, which must be a proper one
+// (see Settlements), and the event of it. What it is given stays as it is. doubt
+// says that a copy was in doubt before the attempt that is settled; at is when it
+// happened if there was no attempt. An action that is pending for r is done
+// instead of deferring it, and cancel and expire also instead of holding it; only
+// then asked is called, once, for who wanted it.
 func Outcome(m *queue.Message, r queue.Recipient, doubt bool, st *queue.Settlement, at time.Time, asked func() Asked) (queue.Recipient, queue.Event) {
 	before := r.Due
 	r.InDoubt = doubt
@@ -151,8 +161,9 @@ func settledAs(r *queue.Recipient, st *queue.Settlement, at time.Time, asked fun
 	return FinalEvent(st.Outcome), by
 }
 
-// Done is the recipient r, which is not leased, after an action, and the event
-// of it.
+// Done returns the recipient r, which is not leased, after an action that
+// concerns its state (see Concerns), at the time now and by the one who asked, and
+// the event of it. Nothing is pending then.
 func Done(m *queue.Message, r queue.Recipient, a queue.Action, by Asked, now time.Time) (queue.Recipient, queue.Event) {
 	kind := Act(&r, a, now)
 	r.Pending, r.UpdatedAt = queue.ActionNone, now

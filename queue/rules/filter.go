@@ -8,12 +8,15 @@ import (
 	"postrider/queue"
 )
 
-// Filter is a queue.Filter made ready for comparing.
+// Filter is a queue.Filter made ready for comparing; Compile makes it. It is safe
+// for concurrent use.
 type Filter struct {
 	*queue.Filter
 	domain, rcpt, sender, senderDomain string
 }
 
+// Compile makes f ready. It returns queue.ErrFilter if f asks for a state that
+// there is not. The caller must not change f while the result is in use.
 func Compile(f *queue.Filter) (*Filter, error) {
 	c := &Filter{Filter: f, domain: strings.ToLower(f.Domain), rcpt: foldAddress(f.Recipient)}
 	for _, st := range f.States {
@@ -35,7 +38,8 @@ func foldAddress(a string) string {
 	return a[:i+1] + strings.ToLower(a[i+1:])
 }
 
-// Message reports whether what is asked of the message holds.
+// Message reports whether what is asked of the message holds: Messages, Account,
+// Sender, Since and Until.
 func (f *Filter) Message(m *queue.Message) bool {
 	from := &m.Envelope.ReversePath
 	switch {
@@ -50,8 +54,9 @@ func (f *Filter) Message(m *queue.Message) bool {
 	return true
 }
 
-// Recipient reports whether what is asked of the recipient holds, with the
-// state that it shows.
+// Recipient reports whether what is asked of the recipient holds: States, which
+// are compared with the state that it shows (queue.StateActive while it is
+// leased), Recipients, Lane, Domain, Recipient and Class.
 func (f *Filter) Recipient(r *queue.Recipient, shown queue.State) bool {
 	switch {
 	case len(f.States) > 0 && !slices.Contains(f.States, shown),

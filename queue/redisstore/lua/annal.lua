@@ -14,7 +14,7 @@ for a=2,#ARGV,4 do
   if ARGV[a+3]=='' then
     if fl>=2 then
       call('HSET',mk,'s',pack('>I5I2I2BI4',seg,open,total,fl-2,events))
-      log(tonumber(ARGV[a]),id,0,1)
+      log(tonumber(ARGV[a]),id,0,1) save()
     end
   else
     local known=false
@@ -24,7 +24,7 @@ for a=2,#ARGV,4 do
     end
     if not known then
       call('HSET',mk,'e'..events,ARGV[a+3],'s',pack('>I5I2I2BI4',seg,open,total,fl,events+1))
-      log(tonumber(ARGV[a]),id,events,1)
+      log(tonumber(ARGV[a]),id,events,1) save()
     end
   end
 end

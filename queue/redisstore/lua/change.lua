@@ -19,10 +19,10 @@ local function one()
   local hn=ch+8*n
   a=hn+3*nh
   local mk=p..'m'..id
-  local get={}
-  for i=0,n-1 do get[#get+1]=ARGV[ch+8*i] end
+  local want={}
+  for i=0,n-1 do want[#want+1]=ARGV[ch+8*i] end
   local rest_=lease~='' and indexes(lease,23) or {}
-  local r=call('HMGET',mk,'s',unpack(get))
+  local r=call('HMGET',mk,'s',unpack(want))
   if not r[1] then return 3 end
   local seg,open,total,fl,events=unpk('>I5I2I2BI4',r[1])
   local set,shown,stored,ne,done={'HSET',mk},{},{},0,0
@@ -64,7 +64,7 @@ local function one()
   -- Something is written all the same: a wait for replicas counts writes.
   if done==n then call('HINCRBY',p,'w',0) return 1 end
   if done>0 then return 0 end
-  local hz=tonumber(call('HGET',p,'hz') or 0)
+  local hz=get('hz')
   if move then
     touch(p..'g'..seg)
     for i=0,nh-1 do call('EXISTS',p..'t'..floor(tonumber(ARGV[hn+3*i+1])/width)) end
@@ -94,6 +94,7 @@ local function one()
   if ne>0 then log(now,id,events,ne) end
   if open==0 and ne>0 then ended(id,at,fl%2==1) end
   if nh>0 then woke() end
+  save()
   return 1
 end
 

@@ -23,8 +23,7 @@ if key~='' then
     return {'dup',sub(k,1,14)}
   end
 end
-local sg=meta('sg','sn','hz')
-local seg,sn,hz=tonumber(sg[1] or 1),tonumber(sg[2] or 0),tonumber(sg[3] or 0)
+local seg,sn,hz=max(get('sg'),1),get('sn'),get('hz')
 if sn>=segment then seg,sn=seg+1,0 end
 local prio,acct=owner(h)
 local recs,evs,grp=21,21+n,21+n+ne
@@ -94,9 +93,10 @@ for i=0,ng-1 do
 end
 call('RPUSH',p..'s'..seg,id)
 if sn==0 then call('HSET',p..'g'..seg,'lo',string.format('%.0f',now)) call('ZADD',p..'s',seg,seg) end
-call('HSET',p,'sg',seg,'sn',sn+1)
+put('sg',seg) put('sn',sn+1)
 counts(seg,shown,stored)
 if open==0 then ended(id,tonumber(ARGV[12]),ARGV[13]=='1') end
 if ARGV[21]=='0' then log(now,id,0,1+ne) end
 if woken then woke() end
+save()
 return out

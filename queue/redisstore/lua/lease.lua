@@ -58,6 +58,7 @@ local function take(prio,acct,lane,room)
       call('ZADD',p..'x',now+ttl,member)
       for st,d in pairs(shown) do call('HINCRBY',p..'c',st,d) end
       charge(prio,acct,#got)
+      save()
       out[#out+1]=l
     end
   end
@@ -94,6 +95,7 @@ end
 
 if only~='' then
   fromlane(only,max_)
+  save()
   return out
 end
 local given=0
@@ -131,4 +133,5 @@ if given<max_ and call('EXISTS',p..'j')==1 then
     if not mine and given<max_ then given=given+fromlane(js[i],1) end
   end
 end
+save()
 return out

@@ -15,7 +15,7 @@ end
 if till>now then kept,last=kept..node..pack('>I6',till),max(last,till) end
 if kept=='' then
   if old=='' then return 0 end
-  free(lane) woke()
+  free(lane) woke() save()
   return 1
 end
 call('HSET',p..'j',lane,kept)

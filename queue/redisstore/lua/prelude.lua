@@ -37,7 +37,33 @@ local function indexes(hint,from)
   return t
 end
 
-local function meta(...) return call('HMGET',p,...) end
+-- What the partition remembers is read once and written once, by save: f the last
+-- fence, v the virtual time of the last account served, e the last time of the
+-- log, hz the last bucket that was taken apart, sg the segment that grows and sn
+-- how many it has, w how often something was made ready.
+local known,changed
+local function get(k)
+  if not known then
+    local v=call('HMGET',p,'f','v','e','hz','sg','sn','w')
+    known,changed={},{}
+    for i,name in ipairs{'f','v','e','hz','sg','sn','w'} do known[name]=tonumber(v[i] or 0) end
+  end
+  return known[k]
+end
+
+local function put(k,v)
+  get(k)
+  known[k],changed[k]=v,v
+end
+
+-- save comes before anything that may fail where something has been written.
+local function save()
+  if not changed or not next(changed) then return end
+  local f={'HSET',p}
+  for k,v in pairs(changed) do f[#f+1]=k f[#f+1]=string.format('%.0f',v) end
+  call(unpack(f))
+  changed={}
+end
 
 -- share is what an account has been given: its virtual time, and within it that
 -- of the last class served and of the classes (start-time fair queueing).
@@ -53,8 +79,7 @@ local function ready(prio,acct,lane,due)
   if call('HEXISTS',p..'j',lane)==1 then return end
   call('ZADD',p..'r'..prio..acct,'LT',due,lane)
   if not call('ZSCORE',p..'a',acct) then
-    local clock=tonumber(call('HGET',p,'v') or 0)
-    call('ZADD',p..'a',max(share(acct)[1],clock),acct)
+    call('ZADD',p..'a',max(share(acct)[1],get('v')),acct)
   end
 end
 
@@ -68,11 +93,10 @@ end
 -- charge notes that an account was given n recipients.
 local function charge(prio,acct,n)
   local v=share(acct)
-  local clock=tonumber(call('HGET',p,'v') or 0)
   local score=call('ZSCORE',p..'a',acct)
   if score then v[1]=tonumber(score) end
-  v[1]=max(v[1],clock)
-  call('HSET',p,'v',string.format('%.17g',v[1]))
+  v[1]=max(v[1],get('v'))
+  put('v',v[1])
   v[1]=v[1]+n
   local c=2+tonumber(prio)
   v[2]=max(v[2],v[c])
@@ -125,8 +149,7 @@ end
 -- promote moves up to limit hints whose time has come to their flows, and
 -- returns up to which bucket they are kept one by one.
 local function promote(now,limit)
-  local hz=tonumber(call('HGET',p,'hz') or 0)
-  local cur,left=floor(now/width),limit
+  local hz,cur,left=get('hz'),floor(now/width),limit
   while left>0 do
     local b=call('ZRANGE',p..'t',0,0)[1]
     if not b or tonumber(b)>cur then break end
@@ -140,7 +163,7 @@ local function promote(now,limit)
     if call('EXISTS',bk)==0 then call('ZREM',p..'t',b) end
     left=left-#hs-1
   end
-  if hz<cur then call('HSET',p,'hz',cur) hz=cur end
+  if hz<cur then put('hz',cur) hz=cur end
   local hs=call('ZRANGE',p..'n','-inf',now,'BYSCORE','LIMIT',0,limit)
   for _,h in ipairs(hs) do
     local id,idx=sub(h,1,14),indexes(h,15)
@@ -179,8 +202,7 @@ end
 -- log appends events n of the message, from number k on, to the event log.
 local function log(now,id,k,n)
   if now==0 then local t=call('TIME') now=t[1]*1000+floor(t[2]/1000) end
-  local last=tonumber(call('HGET',p,'e') or 0)
-  if now>last then call('HSET',p,'e',string.format('%.0f',now)) else now=last end
+  if now>get('e') then put('e',now) else now=get('e') end
   call('XADD',p..'e',string.format('%.0f-*',now),'',id..pack('>I4I2',k,n))
 end
 
@@ -194,8 +216,8 @@ end
 
 -- token makes the next fence. It also grows over a failover that lost some.
 local function token(now)
-  local f=max(tonumber(call('HGET',p,'f') or 0)+1,now*1000)
-  call('HSET',p,'f',string.format('%.0f',f))
+  local f=max(get('f')+1,now*1000)
+  put('f',f)
   return f
 end
 
@@ -205,4 +227,4 @@ local function touch(...)
   call('EXISTS',p..'c',p..'a',p..'v',p..'t',p..'n',p..'x',p..'j',p..'e',...)
 end
 
-local function woke() call('HINCRBY',p,'w',1) end
+local function woke() put('w',get('w')+1) end

@@ -57,4 +57,5 @@ end
 if not held then call('ZREM',p..'x',lease) end
 if #out>1 then call('ZADD',p..'x',now+5000,'\255'..lease) end
 woke()
+save()
 return out
