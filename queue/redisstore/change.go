@@ -1,13 +1,6 @@
 package redisstore
 
-import (
-	"context"
-	"fmt"
-	"sync"
-	"time"
-
-	"postrider/queue"
-)
+import "postrider/queue"
 
 // change is what a recipient is to become, if it is still what it was.
 type change struct {
@@ -38,8 +31,8 @@ const (
 	changeGone  = 3
 )
 
-// args appends what change.lua takes, and returns where it is told that it is
-// asked again.
+// args appends what change.lua takes of it, and returns where that is told that
+// it is asked again.
 func (c *changeSet) args(s *Store, args []any) ([]any, int) {
 	ended, trouble := int64(0), 0
 	type group struct {
@@ -93,105 +86,17 @@ func b01(b bool) int {
 	return 0
 }
 
-// settler sends changes. Those that come while others are on their way go
-// together, in one script and with one wait for the disk and for a replica.
-type settler struct {
-	s    *Store
-	mu   sync.Mutex
-	wait map[string][]*sending // by partition
-	busy map[string]int
-	all  sync.WaitGroup
+// markSet is what is about to be sent of one lease.
+type markSet struct {
+	message queue.MessageID
+	token   queue.Token
+	indexes []int
 }
 
-type sending struct {
-	set    *changeSet
-	answer any
-	err    error
-	maybe  bool // it may have been done, although there is an error
-	done   chan struct{}
-}
-
-const (
-	flights  = 4  // ways to a partition at a time
-	together = 32 // change sets of one way
-)
-
-func newSettler(s *Store) *settler {
-	return &settler{s: s, wait: make(map[string][]*sending), busy: make(map[string]int)}
-}
-
-func (t *settler) stop() { t.all.Wait() }
-
-// send commits a change set. maybe says that it may be done although there is
-// an error.
-func (t *settler) send(ctx context.Context, part string, set *changeSet) (answer any, maybe bool, err error) {
-	x := &sending{set: set, done: make(chan struct{})}
-	t.mu.Lock()
-	t.wait[part] = append(t.wait[part], x)
-	if t.busy[part] < flights {
-		t.busy[part]++
-		t.all.Go(func() { t.fly(part) })
+func (m *markSet) args(_ *Store, args []any) ([]any, int) {
+	args = append(args, shortID(m.message), uint64(m.token), len(m.indexes))
+	for _, i := range m.indexes {
+		args = append(args, i)
 	}
-	t.mu.Unlock()
-	select {
-	case <-x.done:
-		return x.answer, x.maybe, x.err
-	case <-ctx.Done():
-		return nil, true, ctx.Err()
-	}
-}
-
-func (t *settler) fly(part string) {
-	for {
-		t.mu.Lock()
-		q := t.wait[part]
-		n := min(len(q), together)
-		if n == 0 {
-			t.busy[part]--
-			delete(t.wait, part)
-			t.mu.Unlock()
-			return
-		}
-		batch := q[:n:n]
-		t.wait[part] = q[n:]
-		t.mu.Unlock()
-		t.commit(part, batch)
-	}
-}
-
-func (t *settler) commit(part string, batch []*sending) {
-	start := time.Now()
-	args := make([]any, 2, 2+20*len(batch))
-	args[0], args[1] = t.s.touch(), len(batch)
-	agains := make([]int, len(batch))
-	for i, x := range batch {
-		args, agains[i] = x.set.args(t.s, args)
-	}
-	c := &call{script: scripts.change, key: part, args: args, durable: true, repeat: func(args []any) {
-		for _, i := range agains {
-			args[i] = 1
-		}
-	}}
-	// What is on its way is not given up with one of those who wait.
-	ctx, cancel := context.WithTimeout(context.Background(), t.s.o.Patience)
-	defer cancel()
-	v, err := t.s.sv.run(ctx, t.s.o.Patience, c)
-	list, _ := v.([]any)
-	switch {
-	case err != nil:
-	case c.unsafe:
-		err = fmt.Errorf("%w: %w", queue.ErrUnavailable, errNoReplica)
-	case len(list) != len(batch):
-		err = fmt.Errorf("change answered %v: %w", v, queue.ErrUnavailable)
-	}
-	if err == nil && t.s.o.Observe != nil {
-		t.s.o.Observe(CommitStats{Took: time.Since(start), Group: len(batch)})
-	}
-	for i, x := range batch {
-		if x.err = err; err == nil {
-			x.answer = list[i]
-		}
-		x.maybe = c.ambiguous || c.unsafe
-		close(x.done)
-	}
+	return args, -1
 }

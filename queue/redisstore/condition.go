@@ -31,17 +31,17 @@ func (s *Store) Condition(ctx context.Context) queue.Condition {
 		masters++
 		text, err := m.Info(ctx, "memory", "replication", "persistence").Result()
 		if err != nil {
-			return fmt.Errorf("the Redis at %s does not answer: %w", m.Options().Addr, err)
+			return fmt.Errorf("the Redis %s does not answer: %w", s.nameOf(m), err)
 		}
 		info := parseInfo(text)
 		if info["loading"] == "1" {
-			return fmt.Errorf("the Redis at %s is loading its data; wait until it has", m.Options().Addr)
+			return fmt.Errorf("the Redis %s is loading its data; wait until it has", s.nameOf(m))
 		}
 		if info["aof_last_write_status"] == "err" {
-			return fmt.Errorf("the Redis at %s cannot write its log; look at its disk", m.Options().Addr)
+			return fmt.Errorf("the Redis %s cannot write its log; look at its disk", s.nameOf(m))
 		}
 		if s.sv.wait && info["connected_slaves"] == "0" {
-			return fmt.Errorf("the Redis at %s has no replica connected, and mail is taken only with one; start it again", m.Options().Addr)
+			return fmt.Errorf("the Redis %s has no replica connected, and mail is taken only with one; start it again", s.nameOf(m))
 		}
 		now, limit := number(info["used_memory"])-number(info["mem_not_counted_for_evict"]), number(info["maxmemory"])
 		used += number(info["used_memory"])
@@ -53,7 +53,7 @@ func (s *Store) Condition(ctx context.Context) queue.Condition {
 			free = room
 		}
 		if room == 0 {
-			return fmt.Errorf("the Redis at %s has used all of its maxmemory; raise it, or let the queue drain", m.Options().Addr)
+			return fmt.Errorf("the Redis %s has used all of its maxmemory; raise it, or let the queue drain", s.nameOf(m))
 		}
 		return nil
 	})
@@ -67,6 +67,14 @@ func (s *Store) Condition(ctx context.Context) queue.Condition {
 	}
 	c.Accepting = true
 	return c
+}
+
+// nameOf is a server as operators know it.
+func (s *Store) nameOf(c *redis.Client) string {
+	if s.o.Topology == Sentinel {
+		return "master " + s.o.Master
+	}
+	return c.Options().Addr
 }
 
 func number(s string) int64 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,10 @@ type servers struct {
 	o       Options
 	single  *redis.Client // standalone, or the master that Sentinels name
 	cluster *redis.ClusterClient
-	wait    bool // every change waits for a replica
+	wait    bool // every change waits for replicas
+
+	mu       sync.Mutex
+	replicas map[string]int // connected to each master, when it was last asked
 }
 
 func connect(o Options) *servers {
@@ -173,7 +177,10 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 	if end, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(end)*8/10)
 	}
-	acks := pipe.Do(ctx, "WAIT", 1, max(left.Milliseconds(), 1))
+	// All that are connected: which of them would be made master in its place is
+	// for others to choose, and they may know late how far each has come.
+	all := s.connected(node)
+	acks := pipe.Do(ctx, "WAIT", all, max(left.Milliseconds(), 1))
 	_, err = pipe.Exec(ctx)
 	if cmd.Err() != nil {
 		return nil, cmd.Err()
@@ -185,12 +192,49 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n, aerr := acks.Int(); aerr != nil || n < 1 {
-		c.unsafe = true
-		return v, nil
+	n, err := acks.Int()
+	c.unsafe = err != nil || n < 1
+	if n < all && !c.unsafe {
+		c.unsafe = n < s.countReplicas(ctx, node) // unless the others have gone
 	}
-	c.unsafe = false
 	return v, nil
+}
+
+// connected is how many replicas a master has; at least the one there must be.
+func (s *servers) connected(node *redis.Client) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.replicas[node.Options().Addr], 1)
+}
+
+// countReplicas asks a master how many replicas it has.
+func (s *servers) countReplicas(ctx context.Context, node *redis.Client) int {
+	text, err := node.Info(ctx, "replication").Result()
+	if err != nil {
+		return s.connected(node)
+	}
+	n := 0
+	info := parseInfo(text)
+	for i := 0; ; i++ {
+		line, ok := info["slave"+strconv.Itoa(i)]
+		if !ok {
+			break
+		}
+		if parseFields(line, ",", "=")["state"] == "online" {
+			n++
+		}
+	}
+	s.note(node, n)
+	return max(n, 1)
+}
+
+func (s *servers) note(node *redis.Client, replicas int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replicas == nil {
+		s.replicas = make(map[string]int)
+	}
+	s.replicas[node.Options().Addr] = replicas
 }
 
 func (s *servers) load(ctx context.Context, c *call) error {

@@ -146,7 +146,7 @@ func (s *Store) importMessage(ctx context.Context, a *queue.ArchivedMessage, the
 		}
 		return nil
 	}
-	if err := importable(&a.Entry); err != nil {
+	if err := rules.Import(&a.Entry); err != nil {
 		return err
 	}
 	q := &enqueuing{s: s, part: part, imported: true, r: &queue.EnqueueRequest{Message: *m, Recipients: a.Entry.Recipients, Now: m.AcceptedAt}}
@@ -172,19 +172,6 @@ func (s *Store) importMessage(ctx context.Context, a *queue.ArchivedMessage, the
 	return nil
 }
 
-func importable(e *queue.Entry) error {
-	if len(e.Recipients) == 0 || len(e.Recipients) > queue.MaxRecipients {
-		return fmt.Errorf("message %s has %d recipients", e.Message.ID, len(e.Recipients))
-	}
-	for i := range e.Recipients {
-		r := &e.Recipients[i]
-		if r.ID != e.Message.ID.Recipient(i) || !r.State.Valid() || r.State == queue.StateActive || len(r.Lane) > rules.MaxLane {
-			return fmt.Errorf("message %s: recipient %d is not one of a store", e.Message.ID, i)
-		}
-	}
-	return nil
-}
-
 // sameMessage reports whether a message that is there is the one to import.
 func (s *Store) sameMessage(there *message, a *queue.ArchivedMessage) bool {
 	if header(&there.Message) != header(&a.Entry.Message) || (there.ref != "") != (a.Content != nil) || len(there.recipients) != len(a.Entry.Recipients) {
@@ -199,6 +186,9 @@ func (s *Store) sameMessage(there *message, a *queue.ArchivedMessage) bool {
 }
 
 func (s *Store) importKey(ctx context.Context, k *queue.ArchivedKey) error {
+	if k.Key == "" || len(k.Key) > rules.MaxKey || len(k.Account) > rules.MaxAccount {
+		return fmt.Errorf("idempotency key of %s: its name, or that of its account, is not one of a store", k.Message)
+	}
 	name := idemHash(k.Account, k.Key)
 	part := s.parts[spread(name, len(s.parts))]
 	value := s.keyValue(k.Message, k.Account, &queue.Idempotency{Key: k.Key, Fingerprint: k.Fingerprint, ExpiresAt: k.ExpiresAt})

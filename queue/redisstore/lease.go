@@ -277,14 +277,14 @@ func (s *Store) Mark(ctx context.Context, l queue.Lease, ids []queue.RecipientID
 	if len(ids) == 0 {
 		return nil
 	}
-	args := []any{0, shortID(l.Message.ID), uint64(l.Token), s.touch()}
+	set := &markSet{message: l.Message.ID, token: l.Token}
 	for _, id := range ids {
 		if id.Message() != l.Message.ID {
 			return fmt.Errorf("mark %s: recipient %s is of another message: %w", l.Message.ID, id, queue.ErrLeaseLost)
 		}
-		args = append(args, id.Index())
+		set.indexes = append(set.indexes, id.Index())
 	}
-	v, err := s.sv.run(ctx, s.o.Patience, &call{script: scripts.mark, key: s.partOf(&l.Message), args: args})
+	v, _, err := s.marker.send(ctx, s.partOf(&l.Message), set)
 	if err == nil && v != int64(1) {
 		err = queue.ErrLeaseLost
 	}

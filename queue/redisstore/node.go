@@ -170,6 +170,12 @@ func (s *Store) beatAs(ctx context.Context, mine int) {
 	if err := s.measureClock(ctx); err != nil {
 		s.o.Logger.Warn("the servers' clock cannot be read", "error", err)
 	}
+	if s.sv.wait {
+		_ = s.sv.masters(ctx, func(ctx context.Context, c *redis.Client) error { // who asks for something is told
+			s.sv.countReplicas(ctx, c)
+			return nil
+		})
+	}
 }
 
 // smallSkew is what clocks may differ without our taking notice.

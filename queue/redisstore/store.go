@@ -30,7 +30,8 @@ type Store struct {
 	offset  atomic.Int64           // of the servers' clock from ours, in ns
 	barred  atomic.Pointer[string] // why this node may not work on the store any more
 	unsafe  atomic.Pointer[string] // why mail would not be safe with the servers
-	settler *settler
+	settler *gatherer              // of changes
+	marker  *gatherer              // of marks
 	leases  leaseBook
 	readers openReaders
 	wake    signals
@@ -54,7 +55,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	s.node = string(id[:])
-	s.settler = newSettler(s)
+	s.settler = newGatherer(s, scripts.change, true)
+	s.marker = newGatherer(s, scripts.mark, false)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store at %v: %w", o.Addrs, err), s.sv.close())
 	}
@@ -114,6 +116,7 @@ func (s *Store) Close() error {
 	close(s.done)
 	s.tasks.Wait()
 	s.settler.stop()
+	s.marker.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.Patience)
 	defer cancel()
 	if s.barred.Load() == nil {

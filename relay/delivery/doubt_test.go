@@ -180,8 +180,8 @@ func TestLostLeaseSendsNoDot(t *testing.T) {
 func TestLeaseIsExtendedWhileThePeerThinks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Dot, Do: smtpsim.Do(smtpsim.Delay(600 * time.Millisecond))}}})
-	w.options.LeaseTTL = 150 * time.Millisecond
+	w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Dot, Do: smtpsim.Do(smtpsim.Delay(2 * time.Second))}}})
+	w.options.LeaseTTL = 750 * time.Millisecond
 	w.start()
 	id := w.queue("joe@a.test")
 	if r := w.all(id, queue.StateDelivered)[0]; r.Attempts != 1 || r.InDoubt {

@@ -30,6 +30,13 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 	defer timer.Stop()
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
+		select { // sites that always have permits must not keep us from seeing other work
+		case <-wake:
+			d.dry = false
+		case <-timer.C:
+			d.dry = false
+		default:
+		}
 		more, err := d.leaseOnce(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -51,11 +58,16 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 		if more {
 			continue
 		}
-		timer.Reset(d.untilDue(ctx))
+		if !d.dry {
+			timer.Reset(d.untilDue(ctx))
+			d.dry = true
+		}
 		select {
 		case <-wake:
-		case <-d.kick:
+			d.dry = false
+		case <-d.kick: // a worker or a site's permit; there is no other work than before
 		case <-timer.C:
+			d.dry = false
 		case <-ctx.Done():
 		}
 	}
@@ -96,15 +108,17 @@ func (d *Dispatcher) leaseOnce(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ask := left
-	leases, err := d.o.Store.Lease(ctx, d.leaseRequest(ask))
-	for _, l := range leases {
-		if d.dispatch(ctx, l) {
-			left--
+	if !d.dry {
+		ask := left
+		leases, err := d.o.Store.Lease(ctx, d.leaseRequest(ask))
+		for _, l := range leases {
+			if d.dispatch(ctx, l) {
+				left--
+			}
 		}
-	}
-	if err != nil || len(leases) == ask {
-		return true, err
+		if err != nil || len(leases) == ask {
+			return true, err
+		}
 	}
 	again, err := d.leaseWaiting(ctx, left, &left)
 	return targeted+again > 0 && left == 0, err

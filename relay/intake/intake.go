@@ -222,7 +222,8 @@ func (d *Door) report(e *entering, done queue.Enqueued, hold bool) {
 // keeps the cause for the log.
 func storeError(err error) error {
 	if errors.Is(err, queue.ErrIdempotencyConflict) {
-		return refuse(554, queue.Enhanced{5, 5, 0}, "This idempotency key was used for another message.", "Use a new key for every message.")
+		r := refuse(554, queue.Enhanced{5, 5, 0}, "This idempotency key was used for another message.", "Use a new key for every message.")
+		return &troubled{Refusal: r, cause: err}
 	}
 	if r := refuseStore(err); r != nil {
 		return &troubled{Refusal: r, cause: err}

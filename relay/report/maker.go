@@ -342,6 +342,10 @@ func (m *Maker) submit(ctx context.Context, msg queue.Message, ns []notice) erro
 	})
 	var refusal *queue.Refusal
 	switch {
+	case errors.Is(err, queue.ErrIdempotencyConflict):
+		// Another node has written it, under its own name.
+		m.o.Logger.Debug("report was written by another node", "id", msg.ID)
+		return nil
 	case errors.As(err, &refusal) && !refusal.Temporary():
 		m.o.Logger.Warn("report refused", "id", msg.ID, "error", err)
 		return nil

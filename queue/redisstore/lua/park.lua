@@ -22,5 +22,6 @@ call('HSET',p..'j',lane,kept)
 call('ZADD',p..'jz',last,lane)
 if old=='' then
   for _,fl in ipairs(fs) do rest(sub(fl,1,1),sub(fl,2),lane) end
+  if #fs>0 then woke() save() end -- others may serve it
 end
 return 0
