@@ -7,8 +7,9 @@
 // became of it; an Event tells the rest of the world.
 //
 // The contract is Store, a sum of small roles. Every engine lives in a package
-// below this one (queue/logstore is the embedded one) and passes the suite in
-// queue/storetest. An engine keeps records and promises; it holds no policy,
+// below this one (queue/logstore is the embedded one, queue/redisstore the one
+// for several nodes) and passes the suite in queue/storetest. What they decide
+// alike is in queue/rules, what they write alike in queue/codec. An engine keeps records and promises; it holds no policy,
 // reads no clock and knows no MIME: times, ids, outcomes and lanes are passed
 // in, so that an engine is deterministic under test.
 //

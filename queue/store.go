@@ -167,6 +167,8 @@ type Settlement struct {
 type Leaser interface {
 	// Lease grants up to r.Max leases of recipients whose Due has come: fair
 	// between accounts, within an account by priority, within a lane due first.
+	// An engine that spreads the queue over partitions keeps this within each,
+	// and lets them take turns.
 	// It returns at once, with none if nothing is due. Its cost does not depend
 	// on how much is queued or parked.
 	Lease(ctx context.Context, r LeaseRequest) ([]Lease, error)
@@ -192,15 +194,16 @@ type Leaser interface {
 // Lanes steers which lanes are leased.
 type Lanes interface {
 	// Park keeps a lane from being leased until the given time; a time not
-	// after now unparks. It is not durable: a restart unparks all.
+	// after now unparks. It is not durable: a restart unparks all. It is this
+	// node's word: where several share the queue, others may serve the lane.
 	Park(ctx context.Context, lane Lane, now, until time.Time) error
 	// NextDue returns the earliest time at which Lease may find work in a lane
 	// that is not parked by then: not after now if there is some already. ok is
 	// false if nothing waits at all.
 	NextDue(ctx context.Context, now time.Time) (due time.Time, ok bool, err error)
 	// Wake returns a channel that receives after work may have become due
-	// earlier than NextDue said; it holds one signal and is never closed. stop
-	// gives it back.
+	// earlier than NextDue said, within a second if another node saw to it; it
+	// holds one signal and is never closed. stop gives it back.
 	Wake() (c <-chan struct{}, stop func())
 }
 
@@ -239,8 +242,11 @@ type Operator interface {
 // Events is the log of changes, for readers with durable positions.
 type Events interface {
 	// ReadEvents returns up to limit durable events after a position, in an
-	// order that is kept per message and never changes, and the position to go
-	// on from, which also passes over what is no event. It returns at once.
+	// order that is kept per message, and the position to go on from, which also
+	// passes over what is no event. It returns at once. Whoever goes on from the
+	// position of an event, or from one that was returned, gets each event that
+	// the reading so far did not have, once. Between messages of different
+	// partitions, if an engine has some, two readings may differ in their order.
 	// ErrPosition: start from the empty position.
 	ReadEvents(ctx context.Context, after Position, limit int) ([]Event, Position, error)
 	// Acknowledge keeps a reader's position; events that some reader has not
@@ -248,8 +254,9 @@ type Events interface {
 	Acknowledge(ctx context.Context, reader string, p Position) error
 	// Acknowledged returns what was kept; the empty position for a new reader.
 	Acknowledged(ctx context.Context, reader string) (Position, error)
-	// Notify returns a channel that receives after new events were committed;
-	// it holds one signal and is never closed. stop gives it back.
+	// Notify returns a channel that receives after new events were committed, by
+	// another node within a second; it holds one signal and is never closed. stop
+	// gives it back.
 	Notify() (c <-chan struct{}, stop func())
 }
 
@@ -357,6 +364,7 @@ type Keeper interface {
 	// Sweep forgets entries, contents, idempotency keys and cache values whose
 	// time is over, and orphans. It is safe to interrupt and to repeat.
 	Sweep(ctx context.Context, r Retention) (Swept, error)
-	// Condition is cheap enough for a readiness probe.
+	// Condition is cheap enough for a readiness probe. It returns, with what it
+	// could not find out as the reason, when ctx is over.
 	Condition(ctx context.Context) Condition
 }
