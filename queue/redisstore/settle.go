@@ -58,6 +58,7 @@ func (s *Store) settle(ctx context.Context, l *queue.Lease, ss []queue.Settlemen
 			}
 			return nil
 		case int64(changeLost), int64(changeGone):
+			s.leases.forget(l)
 			return queue.ErrLeaseLost
 		}
 		// An operator asked for something meanwhile.
