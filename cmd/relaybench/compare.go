@@ -13,7 +13,7 @@ import (
 type compareCmd struct {
 	loadFlags
 	sinkFlags
-	Relay  []string      `help:"A relay as NAME=HOST:PORT; given once for each. All must route everything to the sink." placeholder:"NAME=ADDR" sep:"none"`
+	Relay  []string      `help:"A relay as NAME=HOST:PORT, or NAME=HOST:PORT,HOST:PORT with several nodes; given once for each. All must route everything to the sink." placeholder:"NAME=ADDR" sep:"none"`
 	Direct bool          `help:"Measure the source sending straight to the sink as well, under the name direct."`
 	Rounds int           `help:"Rounds; in each every relay has its turn." default:"3"`
 	Wait   time.Duration `help:"How long to wait for the rest, once all is acknowledged." default:"1m"`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,7 @@ type loadFlags struct {
 
 type sourceCmd struct {
 	loadFlags
-	Relay string `help:"Address of the relay." default:"127.0.0.1:2525"`
+	Relay string `help:"Address of the relay; those of several nodes with a comma between." default:"127.0.0.1:2525"`
 	JSON  bool   `name:"json" help:"Print the report as JSON as well."`
 }
 
@@ -56,10 +57,11 @@ func (l *loadFlags) total() int64 { return l.Messages * int64(l.Recipients) }
 // source sends one load.
 type source struct {
 	loadFlags
-	addr    string
+	addrs   []string // of one relay's nodes: connections go round
 	content *content
 	started time.Time
 	next    atomic.Int64
+	turn    atomic.Int64
 	acked   *tally
 	latency latency
 
@@ -68,7 +70,7 @@ type source struct {
 }
 
 func newSource(l loadFlags, addr string, acked io.Writer) *source {
-	return &source{loadFlags: l, addr: addr, content: newContent(l.From, l.Size), acked: newTally(acked)}
+	return &source{loadFlags: l, addrs: strings.Split(addr, ","), content: newContent(l.From, l.Size), acked: newTally(acked)}
 }
 
 // run sends until all is sent or ctx or the deadline ends.
@@ -140,7 +142,8 @@ func (s *source) deliver(ctx context.Context, w *wire, first int64) *wire {
 		begin := time.Now()
 		if w == nil {
 			var err error
-			if w, err = s.connect(ctx, s.addr); err != nil {
+			addr := s.addrs[int(s.turn.Add(1)-1)%len(s.addrs)]
+			if w, err = s.connect(ctx, addr); err != nil {
 				s.reconnects.Add(1)
 				continue
 			}
