@@ -79,7 +79,7 @@ func (a *applier) publish() {
 	a.effects = a.effects[:0]
 	if a.events {
 		a.events = false
-		s.notify.signal()
+		s.notify.Send()
 	}
 }
 

@@ -206,7 +206,7 @@ func (op *enqueueOp) applied(s *Store) {
 		woke = op.grant(s, rcpt.Lane, rs) || woke
 	}
 	if woke {
-		s.wake.signal()
+		s.wake.Send()
 	}
 }
 

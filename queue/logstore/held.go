@@ -144,10 +144,10 @@ func (s *Store) revert(id queue.RecipientID, h *held) {
 		s.uncount(h)
 		h.status = lapsed
 		s.schedule.insert(h.key, h.item)
-		s.wake.signal()
+		s.wake.Send()
 	case h.was == lapsed:
 		s.schedule.insert(h.key, h.item)
-		s.wake.signal()
+		s.wake.Send()
 		if h.lease == nil && h.recipient == nil {
 			s.unhold(id, h)
 		}

@@ -252,7 +252,7 @@ func (s *Store) Release(ctx context.Context, l queue.Lease, now time.Time, ids [
 	if len(pending) > 0 {
 		s.endPending(ctx, pending, now)
 	}
-	s.wake.signal()
+	s.wake.Send()
 	return nil
 }
 
@@ -300,7 +300,7 @@ func (s *Store) Park(ctx context.Context, lane queue.Lane, now, until time.Time)
 	s.schedule.park(lane, nanos(now), nanos(until))
 	s.mu.Unlock()
 	if !until.After(now) {
-		s.wake.signal()
+		s.wake.Send()
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (op *changeOp) applied(s *Store) {
 		}
 	}
 	if woke {
-		s.wake.signal()
+		s.wake.Send()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"postrider/queue"
 	"postrider/queue/codec"
 	"postrider/queue/commitlog"
+	"postrider/queue/signal"
 )
 
 // Store is an open store. All its methods are safe for concurrent use.
@@ -55,8 +56,8 @@ type Store struct {
 	oldest   [queue.StateSuppressed + 1]queue.RecipientID // nothing in the state sorts before
 
 	writers openContents
-	wake    signals
-	notify  signals
+	wake    signal.Signal
+	notify  signal.Signal
 	limits  limits
 	claims  claims
 	group   atomic.Int64 // records of the last commit
@@ -300,37 +301,8 @@ func (s *stripes) lockAll(hashes []uint64) (unlock func()) {
 	}
 }
 
-// signals tells any number of listeners that something happened.
-type signals struct {
-	mu   sync.Mutex
-	list []chan struct{}
-}
-
-func (s *signals) listen() (<-chan struct{}, func()) {
-	c := make(chan struct{}, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.list = append(s.list, c)
-	return c, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.list = slices.DeleteFunc(s.list, func(x chan struct{}) bool { return x == c })
-	}
-}
-
-func (s *signals) signal() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.list {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // Wake returns a channel that receives after work may have become due earlier.
-func (s *Store) Wake() (<-chan struct{}, func()) { return s.wake.listen() }
+func (s *Store) Wake() (<-chan struct{}, func()) { return s.wake.Listen() }
 
 // Notify returns a channel that receives after new events were committed.
-func (s *Store) Notify() (<-chan struct{}, func()) { return s.notify.listen() }
+func (s *Store) Notify() (<-chan struct{}, func()) { return s.notify.Listen() }

@@ -104,9 +104,9 @@ func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *content
 		s.o.Observe(CommitStats{Took: time.Since(start), Group: 1})
 	}
 	if len(out.Leases) < len(q.groups) {
-		s.wake.signal()
+		s.wake.Send()
 	}
-	s.notify.signal()
+	s.notify.Send()
 	return out, nil
 }
 

@@ -60,7 +60,7 @@ func (s *Store) Park(ctx context.Context, lane queue.Lane, now, until time.Time)
 		return fmt.Errorf("park lane %s: %w", lane, err)
 	}
 	if woke {
-		s.wake.signal()
+		s.wake.Send()
 	}
 	return nil
 }

@@ -322,7 +322,7 @@ func (s *Store) Release(ctx context.Context, l queue.Lease, now time.Time, ids [
 	if all {
 		s.leases.forget(&l)
 	}
-	s.wake.signal()
+	s.wake.Send()
 	return nil
 }
 

@@ -133,10 +133,10 @@ func (s *Store) glanceAll(ctx context.Context, seen []glance) {
 			now.event = es[0].ID
 		}
 		if seen[i].known && seen[i].woken != now.woken {
-			s.wake.signal()
+			s.wake.Send()
 		}
 		if seen[i].known && seen[i].event != now.event {
-			s.notify.signal()
+			s.notify.Send()
 		}
 		seen[i] = now
 	})

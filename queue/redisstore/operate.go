@@ -28,8 +28,8 @@ func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, e
 	o := &operation{s: s, op: &op, filter: f}
 	err = s.candidates(ctx, f, rules.Concerns(op.Action), o.page)
 	if o.changed {
-		s.notify.signal()
-		s.wake.signal()
+		s.notify.Send()
+		s.wake.Send()
 	}
 	if err != nil {
 		return o.done, fmt.Errorf("apply %s: %w", op.Action, err)
@@ -144,8 +144,8 @@ func (s *Store) endPending(ctx context.Context, part string, ids []queue.Recipie
 		}
 	}
 	if len(ids) > 0 {
-		s.notify.signal()
-		s.wake.signal()
+		s.notify.Send()
+		s.wake.Send()
 	}
 }
 

@@ -52,9 +52,9 @@ func (s *Store) settle(ctx context.Context, l *queue.Lease, ss []queue.Settlemen
 		switch v {
 		case int64(changeDone):
 			s.leases.settled(l, len(ss))
-			s.notify.signal()
+			s.notify.Send()
 			if wakes(set) {
-				s.wake.signal()
+				s.wake.Send()
 			}
 			return nil
 		case int64(changeLost), int64(changeGone):

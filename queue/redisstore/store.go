@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/signal"
 )
 
 // Store is an open store. All its methods are safe for concurrent use.
@@ -34,8 +34,8 @@ type Store struct {
 	marker  *gatherer              // of marks
 	leases  leaseBook
 	readers openReaders
-	wake    signals
-	notify  signals
+	wake    signal.Signal
+	notify  signal.Signal
 	parked  parking
 	given   given
 	exports exporting
@@ -150,39 +150,10 @@ func (s *Store) home(id queue.MessageID) string {
 	return s.parts[spread(shortID(id), len(s.parts))]
 }
 
-// signals tells any number of listeners that something happened.
-type signals struct {
-	mu   sync.Mutex
-	list []chan struct{}
-}
-
-func (s *signals) listen() (<-chan struct{}, func()) {
-	c := make(chan struct{}, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.list = append(s.list, c)
-	return c, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.list = slices.DeleteFunc(s.list, func(x chan struct{}) bool { return x == c })
-	}
-}
-
-func (s *signals) signal() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.list {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // Wake returns a channel that receives after work may have become due earlier,
 // at once if this node saw to it and within a second if another did.
-func (s *Store) Wake() (<-chan struct{}, func()) { return s.wake.listen() }
+func (s *Store) Wake() (<-chan struct{}, func()) { return s.wake.Listen() }
 
 // Notify returns a channel that receives after new events were committed,
 // likewise.
-func (s *Store) Notify() (<-chan struct{}, func()) { return s.notify.listen() }
+func (s *Store) Notify() (<-chan struct{}, func()) { return s.notify.Listen() }
