@@ -23,7 +23,7 @@ func TestConformanceStandalone(t *testing.T) {
 }
 
 // TestConformanceOfPartitions spreads each store over some partitions, on one
-// server.
+// server, and keeps all but the smallest contents in a directory.
 func TestConformanceOfPartitions(t *testing.T) {
 	t.Parallel()
 	b := newBench()
@@ -31,12 +31,15 @@ func TestConformanceOfPartitions(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Archive: true, Reopen: b.reopen, Kill: b.kill, Partitions: 3, Scale: scale,
 		Open: func(t *testing.T) queue.Store {
-			return b.open(t, redisstore.Options{Addrs: []string{on.Addr()}, Prefix: b.prefix(), Partitions: 3}, on)
+			return b.open(t, redisstore.Options{
+				Addrs: []string{on.Addr()}, Prefix: b.prefix(), Partitions: 3, ContentDir: t.TempDir(), InlineLimit: 20,
+			}, on)
 		},
 	})
 }
 
-// TestConformanceSentinel waits for the replica with every change.
+// TestConformanceSentinel waits for the replica with every change, and keeps all
+// but the smallest contents in chunks.
 func TestConformanceSentinel(t *testing.T) {
 	t.Parallel()
 	b := newBench()
@@ -44,7 +47,7 @@ func TestConformanceSentinel(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Archive: true, Reopen: b.reopen, Kill: b.kill, Scale: scale / 2,
 		Open: func(t *testing.T) queue.Store {
-			return b.open(t, redisstore.Options{Topology: redisstore.Sentinel, Addrs: set.Addrs(), Master: set.Name(), Prefix: b.prefix()}, nil)
+			return b.open(t, redisstore.Options{Topology: redisstore.Sentinel, Addrs: set.Addrs(), Master: set.Name(), Prefix: b.prefix(), InlineLimit: 20}, nil)
 		},
 	})
 }

@@ -29,8 +29,8 @@ type Dispatcher struct {
 
 	waiters atomic.Int32 // workers that wait for a DKIM key
 
-	favour bool // of the lessor: an odd worker goes to those that wait
-	dry    bool // of the lessor: no lane that is not parked has anything due, until the store or its time says so
+	favour bool        // of the lessor: an odd worker goes to those that wait
+	dry    atomic.Bool // no lane that is not parked has anything due, until the store or its time says so
 
 	jobs chan job      // one place for each worker: sending never blocks
 	kick chan struct{} // the lessor should look again

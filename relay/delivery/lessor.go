@@ -32,9 +32,9 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 	for ctx.Err() == nil {
 		select { // sites that always have permits must not keep us from seeing other work
 		case <-wake:
-			d.dry = false
+			d.dry.Store(false)
 		case <-timer.C:
-			d.dry = false
+			d.dry.Store(false)
 		default:
 		}
 		more, err := d.leaseOnce(ctx)
@@ -58,16 +58,15 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 		if more {
 			continue
 		}
-		if !d.dry {
+		if !d.dry.Swap(true) {
 			timer.Reset(d.untilDue(ctx))
-			d.dry = true
 		}
 		select {
 		case <-wake:
-			d.dry = false
+			d.dry.Store(false)
 		case <-d.kick: // a worker or a site's permit; there is no other work than before
 		case <-timer.C:
-			d.dry = false
+			d.dry.Store(false)
 		case <-ctx.Done():
 		}
 	}
@@ -108,7 +107,7 @@ func (d *Dispatcher) leaseOnce(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !d.dry {
+	if !d.dry.Load() {
 		ask := left
 		leases, err := d.o.Store.Lease(ctx, d.leaseRequest(ask))
 		for _, l := range leases {
@@ -268,6 +267,7 @@ func (d *Dispatcher) parkAll(ctx context.Context, site string, until time.Time) 
 }
 
 func (d *Dispatcher) park(ctx context.Context, lane queue.Lane, now, until time.Time) {
+	d.dry.Store(false) // when there is work next has changed
 	if err := d.o.Store.Park(ctx, lane, now, until); err != nil && ctx.Err() == nil {
 		d.o.Logger.Warn("cannot park a lane", "lane", string(lane), "error", err)
 	}
