@@ -96,7 +96,7 @@ func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *content
 	}
 	if w != nil {
 		if err := w.named(ctx); err != nil {
-			q.takeBack()
+			q.retract() // nobody can deliver it
 			return queue.Enqueued{}, err
 		}
 	}
@@ -283,11 +283,19 @@ func (q *enqueuing) granted(token, group any) (l queue.Lease, err error) {
 // retracting bounds what is done for a message whose sender was told no.
 const retracting = 30 * time.Second
 
-// takeBack tries for a while to remove a message that may be stored although
-// its sender is told that it is not, so that it does not come twice.
+// takeBack lets a message be removed that may be stored although its sender is
+// told that it is not, so that it does not come twice. One with an idempotency
+// key stays: it is what the sender's second try is told of, perhaps already.
 func (q *enqueuing) takeBack() {
+	if q.key == "" {
+		q.retract()
+	}
+}
+
+// retract tries for a while to remove the message.
+func (q *enqueuing) retract() {
 	s := q.s
-	args := []any{s.ms(q.r.Now), shortID(q.r.Message.ID), q.header, q.key, s.touch()}
+	args := []any{shortID(q.r.Message.ID), q.header, s.touch(), q.key}
 	s.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), retracting)
 		defer cancel()

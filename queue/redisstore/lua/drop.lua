@@ -6,7 +6,11 @@
 local call=redis.call
 local k,kind,name=KEYS[1],ARGV[1],ARGV[2]
 local old=call('HGET',k..'r'..kind,name)
-if not old then return ARGV[4]=='1' and 1 or -1 end
+if not old then
+  if ARGV[4]~='1' then return -1 end
+  call('HSET',k,'v',call('HGET',k,'v') or 0) -- a wait for replicas counts writes
+  return 1
+end
 if string.format('%.0f',(struct.unpack('>I8',old)))~=ARGV[3] then return 0 end
 local t=redis.call('TIME')
 call('HSET',k,'v',string.format('%.0f',math.max(tonumber(call('HGET',k,'v') or 0)+1,t[1]*1000000+t[2])))

@@ -11,18 +11,18 @@ local now,again,mk,id,h=tonumber(ARGV[1]),ARGV[2]=='1',p..'m'..ARGV[4],ARGV[4],A
 local key,max_,ttl,only,node=ARGV[8],tonumber(ARGV[14]),tonumber(ARGV[15]),ARGV[16],ARGV[17]
 local n,ne,ng=tonumber(ARGV[18]),tonumber(ARGV[19]),tonumber(ARGV[20])
 local old=call('HGET',mk,'h')
-if old then
-  -- Something is written all the same: a wait for replicas counts writes.
-  if again and old==h then call('HINCRBY',p,'w',0) return {'again'} end
-  return {'exists'}
-end
+-- Where nothing is to be stored something is written all the same: a wait for
+-- replicas counts writes, and must be for those that made what is told of.
+if again and old==h then call('HINCRBY',p,'w',0) return {'again'} end
 if key~='' then
   local k=call('GET',p..'k'..key)
   if k and unpk('>I6',k,47)>now then
     if sub(k,15,46)~=ARGV[9] then return {'conflict'} end
+    call('HINCRBY',p,'w',0)
     return {'dup',sub(k,1,14)}
   end
 end
+if old then return {'exists'} end
 local seg,sn,hz=max(get('sg'),1),get('sn'),get('hz')
 if sn>=segment then seg,sn=seg+1,0 end
 local prio,acct=owner(h)

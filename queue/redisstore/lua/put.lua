@@ -17,7 +17,10 @@ if old then
   local n=struct.unpack('>I8',old)
   now=string.format('%.0f',n)
   -- Asked again after the answer was lost: it is what we wrote.
-  if string.sub(old,9,16)==nonce then return now end
+  if string.sub(old,9,16)==nonce then
+    call('HSET',k,'v',call('HGET',k,'v')) -- a wait for replicas counts writes
+    return now
+  end
 end
 if now~=version then return 0 end
 local t=redis.call('TIME')

@@ -1,13 +1,13 @@
 -- retract takes back a message whose sender was told no, if nobody has seen to
 -- it yet but who enqueued it.
 -- KEYS: partition
--- ARGV: now ms, id, header, key name|'', touch 0|1
+-- ARGV: id, header, touch 0|1, key name|''
 -- returns: 1 if it is gone
 -- cost: O(recipients)
-local now,id,mk=tonumber(ARGV[1]),ARGV[2],p..'m'..ARGV[2]
+local id,mk=ARGV[1],p..'m'..ARGV[1]
 local r=call('HMGET',mk,'h','s')
 if not r[1] then return 1 end
-if r[1]~=ARGV[3] then return 0 end
+if r[1]~=ARGV[2] then return 0 end
 local seg,_,total,_,_=unpk('>I5I2I2BI4',r[2])
 local f,shown,stored={},{},{}
 for k=0,total-1 do f[#f+1]=k end
@@ -18,7 +18,7 @@ for from=1,total,1000 do
     tally(shown,status==1 and 2 or st,-1) tally(stored,st,-1)
   end
 end
-if ARGV[5]=='1' then touch(p..'b'..id,p..'g'..seg,p..'k'..ARGV[4]) end
+if ARGV[3]=='1' then touch(p..'b'..id,p..'g'..seg,p..'k'..ARGV[4]) end
 call('UNLINK',mk,p..'b'..id)
 if ARGV[4]~='' then call('DEL',p..'k'..ARGV[4]) end
 counts(seg,shown,stored)
