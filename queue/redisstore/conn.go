@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +26,9 @@ type servers struct {
 	single  *redis.Client // standalone, or the master that Sentinels name
 	cluster *redis.ClusterClient
 	wait    bool // every change waits for replicas
+
+	sentinels []*redis.SentinelClient
+	eligible  atomic.Int64 // replicas that Sentinels may make master
 
 	mu       sync.Mutex
 	replicas map[string]int // connected to each master, when it was last asked
@@ -50,6 +54,13 @@ func connect(o Options) *servers {
 			DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, ContextTimeoutEnabled: true,
 			DisableIdentity: true,
 		})
+		for _, addr := range o.Addrs {
+			s.sentinels = append(s.sentinels, redis.NewSentinelClient(&redis.Options{
+				Addr: addr, Username: o.SentinelUsername, Password: o.SentinelPassword, TLSConfig: o.TLS, Dialer: o.Dial, Protocol: 2,
+				MaxRetries: -1, DialerRetries: 1, PoolSize: 1, DialTimeout: askSentinel, ReadTimeout: askSentinel, WriteTimeout: askSentinel,
+				ContextTimeoutEnabled: true, MaintNotificationsConfig: none, DisableIdentity: true,
+			}))
+		}
 	default:
 		s.single = redis.NewClient(&redis.Options{
 			Addr: o.Addrs[0], Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLS, Dialer: o.Dial, Protocol: 2,
@@ -65,7 +76,34 @@ func (s *servers) close() error {
 	if s.cluster != nil {
 		return s.cluster.Close()
 	}
-	return s.single.Close()
+	errs := []error{s.single.Close()}
+	for _, c := range s.sentinels {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// askSentinel bounds a question to one Sentinel.
+const askSentinel = 300 * time.Millisecond
+
+// countEligible asks the Sentinels which replicas run. Any of these may be made
+// master, also one that is just fetching all data again; so all of them must have
+// a change before it is safe.
+func (s *servers) countEligible(ctx context.Context) {
+	for _, c := range s.sentinels {
+		replicas, err := c.Replicas(ctx, s.o.Master).Result()
+		if err != nil {
+			continue
+		}
+		n := 0
+		for _, r := range replicas {
+			if !strings.Contains(r["flags"], "down") && !strings.Contains(r["flags"], "disconnected") {
+				n++
+			}
+		}
+		s.eligible.Store(int64(n))
+		return
+	}
 }
 
 // at returns the connections to the master of a key.
@@ -177,10 +215,11 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 	if end, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(end)*8/10)
 	}
-	// All that are connected: which of them would be made master in its place is
-	// for others to choose, and they may know late how far each has come.
-	all := s.connected(node)
-	acks := pipe.Do(ctx, "WAIT", all, max(left.Milliseconds(), 1))
+	// All that are connected, also those that came while we waited: which of them
+	// would be made master in its place is for others to choose, and they may know
+	// late how far each has come.
+	acks := pipe.Do(ctx, "WAIT", s.connected(node), max(left.Milliseconds(), 1))
+	info := pipe.Info(ctx, "replication")
 	_, err = pipe.Exec(ctx)
 	if cmd.Err() != nil {
 		return nil, cmd.Err()
@@ -193,10 +232,7 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	n, err := acks.Int()
-	c.unsafe = err != nil || n < 1
-	if n < all && !c.unsafe {
-		c.unsafe = n < s.countReplicas(ctx, node) // unless the others have gone
-	}
+	c.unsafe = err != nil || info.Err() != nil || n < s.note(node, onlineReplicas(info.Val()))
 	return v, nil
 }
 
@@ -204,37 +240,37 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 func (s *servers) connected(node *redis.Client) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(s.replicas[node.Options().Addr], 1)
+	return max(s.replicas[node.Options().Addr], int(s.eligible.Load()), 1)
 }
 
-// countReplicas asks a master how many replicas it has.
-func (s *servers) countReplicas(ctx context.Context, node *redis.Client) int {
-	text, err := node.Info(ctx, "replication").Result()
-	if err != nil {
-		return s.connected(node)
-	}
-	n := 0
-	info := parseInfo(text)
-	for i := 0; ; i++ {
-		line, ok := info["slave"+strconv.Itoa(i)]
-		if !ok {
-			break
-		}
-		if parseFields(line, ",", "=")["state"] == "online" {
-			n++
-		}
-	}
-	s.note(node, n)
-	return max(n, 1)
-}
-
-func (s *servers) note(node *redis.Client, replicas int) {
+// note keeps how many replicas a master has, and returns how many must
+// acknowledge a change.
+func (s *servers) note(node *redis.Client, replicas int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replicas == nil {
 		s.replicas = make(map[string]int)
 	}
 	s.replicas[node.Options().Addr] = replicas
+	return max(replicas, int(s.eligible.Load()), 1)
+}
+
+// maxLag is from how many seconds without a sign on a replica counts as gone:
+// Sentinels and Clusters do not promote one that stands still.
+const maxLag = 5
+
+// onlineReplicas counts them in what INFO replication says.
+func onlineReplicas(text string) (n int) {
+	info := parseInfo(text)
+	for i := 0; ; i++ {
+		line, ok := info["slave"+strconv.Itoa(i)]
+		if !ok {
+			return n
+		}
+		if f := parseFields(line, ",", "="); f["state"] == "online" && number(f["lag"]) <= maxLag {
+			n++
+		}
+	}
 }
 
 func (s *servers) load(ctx context.Context, c *call) error {

@@ -100,6 +100,7 @@ func (s *Store) watch() {
 			return
 		case now := <-tick.C:
 			s.glanceAll(ctx, seen)
+			s.sv.countEligible(ctx)
 			if now.Sub(beat) >= beatEvery {
 				beat = now
 				s.beat(ctx)
@@ -169,12 +170,6 @@ func (s *Store) beatAs(ctx context.Context, mine int) {
 	}
 	if err := s.measureClock(ctx); err != nil {
 		s.o.Logger.Warn("the servers' clock cannot be read", "error", err)
-	}
-	if s.sv.wait {
-		_ = s.sv.masters(ctx, func(ctx context.Context, c *redis.Client) error { // who asks for something is told
-			s.sv.countReplicas(ctx, c)
-			return nil
-		})
 	}
 }
 

@@ -56,7 +56,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	_, _ = rand.Read(id[:]) // never fails
 	s.node = string(id[:])
 	s.settler = newGatherer(s, scripts.change, true)
-	s.marker = newGatherer(s, scripts.mark, false)
+	s.marker = newGatherer(s, scripts.mark, true) // or a fail-over makes second copies without a mark
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store at %v: %w", o.Addrs, err), s.sv.close())
 	}
@@ -81,6 +81,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.measureClock(ctx); err != nil {
 		return err
 	}
+	s.sv.countEligible(ctx)
 	s.tasks.Go(s.watch)
 	return nil
 }

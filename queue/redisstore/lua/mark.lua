@@ -19,7 +19,8 @@ local function one(id,tk,n)
       set[#set+1]=pack('>I4I8BBBB',(rev+1)%4294967296,t,status,st,pend,flags+1)..sub(r[i],17)
     end
   end
-  if #set>2 then call(unpack(set)) end
+  -- Something is written in any case: a wait for replicas counts writes.
+  if #set>2 then call(unpack(set)) else call('HINCRBY',p,'w',0) end
   return 1
 end
 
