@@ -205,7 +205,7 @@ func (s *Store) lookAtReplicas(ctx context.Context, addrs []string) (losses []st
 	return losses, nil
 }
 
-// errRelaxed ends the text of what could be lost.
+// whatToDo ends the text of what could be lost.
 const whatToDo = "change that, or set store_durability to relaxed to go on all the same"
 
 // checkServers refuses servers that are not fit, and those that could lose what

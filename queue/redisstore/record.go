@@ -255,12 +255,9 @@ func priority(m *queue.Message) string {
 	return string('0' + rune(queue.PriorityNormal))
 }
 
-// facts are what scripts keep of a message, as they change.
+// facts are what Go reads of what scripts keep of a message (see prelude.lua).
 type facts struct {
-	segment    uint64
-	open       int
 	recipients int
-	trouble    bool
 	events     uint32
 }
 
@@ -269,10 +266,7 @@ func decodeFacts(id queue.MessageID, s string) (f facts, err error) {
 		return f, damaged("facts of message", id)
 	}
 	b := []byte(s)
-	f.segment = uint64(b[0])<<32 | uint64(binary.BigEndian.Uint32(b[1:]))
-	f.open = int(binary.BigEndian.Uint16(b[5:]))
 	f.recipients = int(binary.BigEndian.Uint16(b[7:]))
-	f.trouble = b[9]&1 != 0
 	f.events = binary.BigEndian.Uint32(b[10:])
 	return f, nil
 }

@@ -14,7 +14,7 @@ local out,looks={pending},0
 local most=300+2*max_
 
 -- take grants the message at the head of a flow; 0: only stale hints went.
-local function take(prio,acct,lane,room)
+local function take(prio,acct,lane)
   local fk=flowkey(prio,acct,lane)
   local hs=call('LRANGE',fk,0,31)
   local id,idx,n,seen=nil,{},0,{}
@@ -29,9 +29,9 @@ local function take(prio,acct,lane,room)
   local got,wait={},{}
   if id then
     table.sort(idx)
-    local r=call('HMGET',p..'m'..id,'h','b','s',unpack(idx))
+    local r=call('HMGET',p..'m'..id,'h','b',unpack(idx))
     for i,k in ipairs(idx) do
-      local v=r[3+i]
+      local v=r[2+i]
       if v then
         local rev,_,status,st,pend,_,due,ln=unpk('>I4I8BBBBI6I2',v)
         if status==1 or not waits(st) or (status==2 and pend~=0) then
