@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,10 +26,10 @@ type servers struct {
 	wait    bool // every change waits for replicas
 
 	sentinels []*redis.SentinelClient
-	eligible  atomic.Int64 // replicas that Sentinels may make master
 
 	mu       sync.Mutex
 	replicas map[string]int // connected to each master, when it was last asked
+	eligible []string       // addresses of replicas that Sentinels may make master
 }
 
 func connect(o Options) *servers {
@@ -81,29 +79,6 @@ func (s *servers) close() error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// askSentinel bounds a question to one Sentinel.
-const askSentinel = 300 * time.Millisecond
-
-// countEligible asks the Sentinels which replicas run. Any of these may be made
-// master, also one that is just fetching all data again; so all of them must have
-// a change before it is safe.
-func (s *servers) countEligible(ctx context.Context) {
-	for _, c := range s.sentinels {
-		replicas, err := c.Replicas(ctx, s.o.Master).Result()
-		if err != nil {
-			continue
-		}
-		n := 0
-		for _, r := range replicas {
-			if !strings.Contains(r["flags"], "down") && !strings.Contains(r["flags"], "disconnected") {
-				n++
-			}
-		}
-		s.eligible.Store(int64(n))
-		return
-	}
 }
 
 // at returns the connections to the master of a key.
@@ -232,45 +207,8 @@ func (s *servers) try(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	n, err := acks.Int()
-	c.unsafe = err != nil || info.Err() != nil || n < s.note(node, onlineReplicas(info.Val()))
+	c.unsafe = err != nil || info.Err() != nil || !s.safe(node, n, onlineReplicas(info.Val()))
 	return v, nil
-}
-
-// connected is how many replicas a master has; at least the one there must be.
-func (s *servers) connected(node *redis.Client) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(s.replicas[node.Options().Addr], int(s.eligible.Load()), 1)
-}
-
-// note keeps how many replicas a master has, and returns how many must
-// acknowledge a change.
-func (s *servers) note(node *redis.Client, replicas int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.replicas == nil {
-		s.replicas = make(map[string]int)
-	}
-	s.replicas[node.Options().Addr] = replicas
-	return max(replicas, int(s.eligible.Load()), 1)
-}
-
-// maxLag is from how many seconds without a sign on a replica counts as gone:
-// Sentinels and Clusters do not promote one that stands still.
-const maxLag = 5
-
-// onlineReplicas counts them in what INFO replication says.
-func onlineReplicas(text string) (n int) {
-	info := parseInfo(text)
-	for i := 0; ; i++ {
-		line, ok := info["slave"+strconv.Itoa(i)]
-		if !ok {
-			return n
-		}
-		if f := parseFields(line, ",", "="); f["state"] == "online" && number(f["lag"]) <= maxLag {
-			n++
-		}
-	}
 }
 
 func (s *servers) load(ctx context.Context, c *call) error {

@@ -163,7 +163,7 @@ func (s *Store) survey(ctx context.Context) (losses, hints []string, err error) 
 		if err := st.fatal(); err != nil {
 			return err
 		}
-		s.sv.note(c, len(st.replicas))
+		s.sv.note(c, st.replicas)
 		losses = append(losses, st.losses()...)
 		if n, err := strconv.Atoi(st.config["hash-max-listpack-value"]); err == nil && n < 1024 {
 			hints = append(hints, st.addr+": with hash-max-listpack-value 1024 queued mail takes a third less memory")

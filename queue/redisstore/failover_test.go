@@ -53,6 +53,26 @@ func TestReplicaIsLost(t *testing.T) {
 	resumes(t, s)
 }
 
+// TestAcknowledgedByAnotherReplica: while Sentinels believe that one replica is
+// down, they make the other one master. That the first is back and acknowledges
+// is then worth nothing.
+func TestAcknowledgedByAnotherReplica(t *testing.T) {
+	t.Parallel()
+	set := redistest.StartSentinels(t, 2)
+	s := openSentinels(t, set)
+	resumes(t, s)
+	back, promoted := set.Nodes[1], set.Nodes[2]
+	back.Pause(t)
+	set.AwaitDown(t.Context(), t, back)
+	for _, sentinel := range set.Sentinels {
+		sentinel.Pause(t)
+	}
+	promoted.Promote(t.Context(), t)
+	back.Resume(t)
+	set.Nodes[0].AwaitReplicas(t.Context(), t, 1)
+	refuses(t, s)
+}
+
 func openCluster(t *testing.T, set *redistest.ClusterSet, prefix string) *redisstore.Store {
 	t.Helper()
 	return open(t, impatient(redisstore.Options{Topology: redisstore.Cluster, Addrs: set.Addrs(), Relaxed: true, Prefix: prefix}))

@@ -100,7 +100,7 @@ func (s *Store) watch() {
 			return
 		case now := <-tick.C:
 			s.glanceAll(ctx, seen)
-			s.sv.countEligible(ctx)
+			s.sv.watchReplicas(ctx)
 			if now.Sub(beat) >= beatEvery {
 				beat = now
 				s.beat(ctx)

@@ -81,7 +81,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.measureClock(ctx); err != nil {
 		return err
 	}
-	s.sv.countEligible(ctx)
+	s.sv.watchReplicas(ctx)
 	s.tasks.Go(s.watch)
 	return nil
 }
