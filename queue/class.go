@@ -9,12 +9,13 @@ type Class string
 const (
 	ClassNone Class = ""
 
-	ClassRcptUnknown  Class = "rcpt.unknown"
-	ClassRcptDisabled Class = "rcpt.disabled"
-	ClassRcptFull     Class = "rcpt.full"
-	ClassRcptRate     Class = "rcpt.rate"
-	ClassRcptMoved    Class = "rcpt.moved"
-	ClassRcptSyntax   Class = "rcpt.syntax"
+	ClassRcptUnknown    Class = "rcpt.unknown"
+	ClassRcptDisabled   Class = "rcpt.disabled"
+	ClassRcptFull       Class = "rcpt.full"
+	ClassRcptRate       Class = "rcpt.rate"
+	ClassRcptMoved      Class = "rcpt.moved"
+	ClassRcptSyntax     Class = "rcpt.syntax"
+	ClassRcptSuppressed Class = "rcpt.suppressed" // on the suppression list, and so not tried
 
 	ClassDomainBad  Class = "domain.bad"
 	ClassDNSTemp    Class = "dns.temp"

@@ -17,7 +17,8 @@ const (
 	EventSuppressed EventKind = "suppressed"
 	EventHeld       EventKind = "held"
 	EventReleased   EventKind = "released"
-	EventRetried    EventKind = "retried" // an operator made it due
+	EventRetried    EventKind = "retried"   // an operator made it due
+	EventScheduled  EventKind = "scheduled" // it got another time, or its message another end
 )
 
 // Event is one change of state, written in the commit that made it.
@@ -34,7 +35,7 @@ type Event struct {
 	Address   Address
 	Attempt   *Attempt  // nil unless an attempt led to it
 	Class     Class     // why, if it is trouble
-	Due       time.Time // next attempt, for deferred, released and retried
+	Due       time.Time // next attempt, for deferred, released, retried and scheduled; for queued, if it was accepted for later
 	Delayed   bool      // a notice is asked for: of delay, or of success (see Settlement)
 	InDoubt   bool      // an earlier copy may have arrived: see Recipient.InDoubt
 

@@ -34,6 +34,7 @@ type Envelope struct {
 	Ret         Ret     // RFC 3461 §4.3
 	SMTPUTF8    bool    // an address or a header needs RFC 6531
 	EightBit    bool    // the content has octets above 127
+	RequireTLS  bool    // never sent over a connection without TLS, whatever the route says
 }
 
 // Ret says how much of a message its failure report should carry (RFC 3461 §4.3).
@@ -66,6 +67,30 @@ type Header struct {
 	MessageID string  // without angle brackets, at most 256 bytes
 }
 
+// Limits of Labels.
+const (
+	MaxStream        = 64      // octets
+	MaxList          = 256     // octets
+	MaxTags          = 20      // of a message
+	MaxTag           = 128     // octets of one
+	MaxMetadata      = 50      // pairs
+	MaxMetadataBytes = 4 << 10 // octets of all names and values
+)
+
+// Labels are what a sender says about a message for its own use: they are kept,
+// can be searched for, and come back in events; nothing of them is sent.
+type Labels struct {
+	Stream   string            // what kind of mail it is, such as "transactional"; empty: not said
+	List     string            // the mailing list, whose unsubscriptions hold for it; empty: none
+	Tags     []string          // none is empty, each is there once
+	Metadata map[string]string // no name is empty
+}
+
+// IsZero reports whether nothing was said.
+func (l Labels) IsZero() bool {
+	return l.Stream == "" && l.List == "" && len(l.Tags) == 0 && len(l.Metadata) == 0
+}
+
 // Source says how a message came in.
 type Source struct {
 	Kind   string     // "smtp", "socket", "http" or "internal" (reports we make)
@@ -76,15 +101,19 @@ type Source struct {
 }
 
 // Message is an accepted message without its recipients and its content. Its
-// facts never change after Enqueue.
+// facts never change after Enqueue, but for ExpiresAt: see ActionReschedule.
 type Message struct {
 	ID         MessageID
 	Account    string
+	Credential string // id of the key that handed it in; empty: the account's password, or none was needed
 	Envelope   Envelope
 	Header     Header
 	Source     Source
+	Labels     Labels
+	Sandbox    bool // shown and reported like any other, never sent
 	Priority   Priority
 	AcceptedAt time.Time
+	NotBefore  time.Time // when it was to be sent, as asked when it was accepted; zero: at once
 	ExpiresAt  time.Time // after it, a recipient that is still open expires; never zero
 
 	Content ContentRef

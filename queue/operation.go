@@ -16,6 +16,12 @@ const (
 	ActionRetry   Action = 3 // queued, deferred, scheduled → due now
 	ActionCancel  Action = 4 // anything not final → cancelled
 	ActionExpire  Action = 5 // anything not final → expired
+
+	// ActionReschedule gives those that wait for their first attempt, queued
+	// and scheduled, another time for it (Operation.Due), and their messages
+	// another end (Operation.ExpiresAt). Active and attempted ones stay as they
+	// are.
+	ActionReschedule Action = 6
 )
 
 func (a Action) String() string {
@@ -32,6 +38,8 @@ func (a Action) String() string {
 		return "cancel"
 	case ActionExpire:
 		return "expire"
+	case ActionReschedule:
+		return "reschedule"
 	}
 	return fmt.Sprintf("action(%d)", uint8(a))
 }
@@ -50,6 +58,15 @@ type Filter struct {
 	Class      Class
 	Since      time.Time // accepted at or after
 	Until      time.Time // accepted before
+
+	// Of the message, as its sender wrote or labelled it.
+	From       string // the first author's address, or "@domain"
+	Subject    string // a part of the decoded subject, in any letter case
+	MessageID  string // without angle brackets
+	Stream     string
+	Tag        string            // one of its tags
+	Metadata   map[string]string // all of these pairs
+	Credential string            // id of the key that handed it in
 }
 
 // Operation is one Apply.
@@ -60,6 +77,10 @@ type Operation struct {
 	Actor  string // for the event
 	Reason string // for the event
 	DryRun bool   // count, change nothing
+
+	// For ActionReschedule, one of them at least.
+	Due       time.Time // when it may be tried first: at once if that is not after Now; zero: as before
+	ExpiresAt time.Time // of the message, with all its recipients; zero: as before
 }
 
 // Applied says what an Operation did, or would do.

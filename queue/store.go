@@ -87,7 +87,7 @@ type Content interface {
 type Enqueuer interface {
 	// Enqueue makes message, recipients, content, idempotency key and the
 	// EventQueued one durable commit. Recipients may start as queued,
-	// scheduled, held, or final (bounced, suppressed: with their event).
+	// scheduled, held, or final (with their event, which has their Last attempt).
 	//
 	// A key known with the same fingerprint returns the first message's id and
 	// Duplicate, stores nothing and aborts the content; with another
@@ -229,6 +229,21 @@ type Reader interface {
 	Counts(ctx context.Context) (map[State]Count, error)
 	// History returns the events of one message, oldest first.
 	History(ctx context.Context, id MessageID) ([]Event, error)
+	// Destinations returns up to limit lanes after one, by name, in which
+	// something waits. Its cost does not depend on how much.
+	Destinations(ctx context.Context, after Lane, limit int) ([]Destination, error)
+}
+
+// Destination is a lane in which something waits.
+type Destination struct {
+	Lane Lane
+	// Waiting is how many recipients are queued, deferred or scheduled in it,
+	// with those of them that are active. AtLeast says that there may be more,
+	// and other lanes: what an older version left is still being counted.
+	Waiting int64
+	AtLeast bool
+	NextDue time.Time // when something in it is due that is not active; zero: never, or not known
+	Parked  time.Time // until when this node keeps it parked, which may be over; zero: not parked
 }
 
 // Operator changes what waits.
@@ -270,6 +285,13 @@ const (
 	RecordDKIMKey    RecordKind = "dkim-key"
 	RecordDomain     RecordKind = "domain"
 	RecordSetting    RecordKind = "setting"
+
+	RecordSuppression RecordKind = "suppression"
+	RecordSuspension  RecordKind = "suspension"
+	RecordStream      RecordKind = "stream"
+	RecordWebhook     RecordKind = "webhook"
+	RecordDelivery    RecordKind = "webhook-delivery"
+	RecordStats       RecordKind = "stats"
 )
 
 // Record is a small versioned value, at most 64 KiB.
@@ -283,6 +305,9 @@ type Record struct {
 // Registry keeps what is configured at run time.
 type Registry interface {
 	GetRecord(ctx context.Context, kind RecordKind, name string) (Record, error)
+	// GetRecords returns those of the named records that exist, in the order of
+	// names, in one round trip.
+	GetRecords(ctx context.Context, kind RecordKind, names []string) ([]Record, error)
 	// PutRecord writes r if the record's version is still r.Version, and
 	// returns the new one; else ErrVersion.
 	PutRecord(ctx context.Context, r Record) (version uint64, err error)

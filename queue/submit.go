@@ -12,7 +12,10 @@ import (
 type Submission struct {
 	ID         MessageID // zero: the submitter makes one
 	Account    string    // authenticated; decides policy, rate and who may look
+	Credential string    // id of the key that was used, whose limits count too; empty for none
 	Source     Source
+	Labels     Labels
+	Sandbox    bool // accept and report, do not send; a sandbox key means it always
 	Envelope   Envelope
 	Recipients []SubmittedRecipient
 	Priority   Priority  // zero: normal
@@ -23,6 +26,9 @@ type Submission struct {
 	// empty for none. At most 255 printable ASCII characters. A key in the
 	// message's X-Idempotency-Key header counts when this one is empty.
 	IdempotencyKey string
+	// Fingerprint is asked for what was submitted, after Content was read to its
+	// end; nil: sender, author, subject and recipients are compared.
+	Fingerprint func() [32]byte
 
 	// Content is read once, to its end. Any line ends are accepted.
 	Content io.Reader
@@ -42,6 +48,9 @@ type Submitted struct {
 	ID        MessageID
 	Duplicate bool // an earlier submission had the same idempotency key
 	Held      bool // accepted, but kept back (account rate)
+	// Suppressed are the indexes of the recipients that will not be sent to,
+	// since they are on the suppression list; not told of a duplicate.
+	Suppressed []int
 }
 
 // Submitter is the one door for mail: it checks policy, repairs, and makes the
@@ -54,12 +63,37 @@ type Submitter interface {
 // Refusal is a no that a client is told: what is wrong, what to do about it, and
 // a reference for the log. All three are neutral ASCII text of one line.
 type Refusal struct {
-	Code      int // SMTP reply code, 4yz or 5yz
-	Enhanced  Enhanced
-	Problem   string
-	Fix       string
-	Reference string
+	Code       int // SMTP reply code, 4yz or 5yz
+	Enhanced   Enhanced
+	Kind       RefusalKind // for programs; empty: other
+	Problem    string
+	Fix        string
+	Reference  string
+	RetryAfter time.Duration // when the same may be accepted; 0: not known
 }
+
+// RefusalKind says what a refusal is about, for programs. It is part of the API.
+type RefusalKind string
+
+// The kinds of refusal.
+const (
+	RefusedOther        RefusalKind = ""
+	RefusedSender       RefusalKind = "sender_not_allowed"
+	RefusedRecipient    RefusalKind = "recipient_not_allowed"
+	RefusedStream       RefusalKind = "stream_not_allowed"
+	RefusedAddress      RefusalKind = "invalid_address"
+	RefusedAccount      RefusalKind = "account_disabled"
+	RefusedCredential   RefusalKind = "key_expired"
+	RefusedSize         RefusalKind = "payload_too_large"
+	RefusedContent      RefusalKind = "invalid_content"
+	RefusedRate         RefusalKind = "rate_limited"
+	RefusedFull         RefusalKind = "queue_full"
+	RefusedUnavailable  RefusalKind = "unavailable"
+	RefusedIdempotency  RefusalKind = "idempotency_key_reused"
+	RefusedKey          RefusalKind = "idempotency_key_invalid"
+	RefusedSuppressed   RefusalKind = "all_recipients_suppressed"
+	RefusedRecipientMax RefusalKind = "too_many_recipients"
+)
 
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, strings.Join(r.Lines(), "; "))

@@ -201,7 +201,7 @@ func TestEveryClassHasAdvice(t *testing.T) {
 	}
 	classes := []queue.Class{
 		queue.ClassRcptUnknown, queue.ClassRcptDisabled, queue.ClassRcptFull, queue.ClassRcptRate, queue.ClassRcptMoved,
-		queue.ClassRcptSyntax, queue.ClassDomainBad, queue.ClassDNSTemp, queue.ClassNetConnect, queue.ClassNetTLS,
+		queue.ClassRcptSyntax, queue.ClassRcptSuppressed, queue.ClassDomainBad, queue.ClassDNSTemp, queue.ClassNetConnect, queue.ClassNetTLS,
 		queue.ClassTLSRequired, queue.ClassGreylist, queue.ClassRateSite, queue.ClassBlockIP, queue.ClassBlockDomain,
 		queue.ClassAuthNone, queue.ClassAuthSPF, queue.ClassAuthDKIM, queue.ClassAuthDMARC, queue.ClassAuthAlign,
 		queue.ClassAuthPTR, queue.ClassContentSpam, queue.ClassContentVirus, queue.ClassContentFormat, queue.ClassSize,

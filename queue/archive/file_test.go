@@ -43,7 +43,14 @@ func fullItems() []queue.Item {
 		State: queue.StateBounced, Lane: "y.z", Due: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), Attempts: 7, Pending: queue.ActionHold,
 		InDoubt: true, Delayed: true, Class: queue.ClassGreylist, UpdatedAt: t0, Events: 9, Last: attempt,
 	}
+	labelled := m
+	labelled.ID, labelled.Credential, labelled.Sandbox, labelled.Envelope.RequireTLS = queue.MessageID{1, 2, 4}, "key_1", true, true
+	labelled.Labels = queue.Labels{
+		Stream: "transactional", List: "news", Tags: []string{"z", "ä <b>"}, Metadata: map[string]string{"order": "12", "a": "", "ü": "ö"},
+	}
 	plain := queue.Recipient{ID: id.Recipient(1), State: queue.StateQueued, Lane: "l"}
+	forLabelled := plain
+	forLabelled.ID = labelled.ID.Recipient(0)
 	return []queue.Item{
 		{Record: &queue.Record{Kind: "k", Name: "n\xff", Value: []byte{0, 1, 0xff}}},
 		{Message: &queue.ArchivedMessage{Entry: queue.Entry{Message: m, Recipients: []queue.Recipient{rcpt, plain}}}},
@@ -54,6 +61,7 @@ func fullItems() []queue.Item {
 			Attempt: attempt, Class: queue.ClassGreylist, Due: t0, Delayed: true, InDoubt: true, Actor: "op", Reason: "why",
 		}},
 		{Reader: &queue.ArchivedReader{Name: "webhook"}},
+		{Message: &queue.ArchivedMessage{Entry: queue.Entry{Message: labelled, Recipients: []queue.Recipient{forLabelled}}}},
 	}
 }
 
@@ -78,8 +86,17 @@ func TestItemsRoundTrip(t *testing.T) {
 // The encoding is stored: it must not change while the version is the same.
 func TestDigestIsFixed(t *testing.T) {
 	t.Parallel()
-	a, b := newTally(), newTally()
+	a, b, c := newTally(), newTally(), newTally()
 	items := fullItems()
+	last := len(items) - 1 // what version 1 did not know
+	if _, err := c.add(&items[last], nil); err != nil {
+		t.Fatal(err)
+	}
+	const labelled = "f00af990b60ab87fcc136fdc2443891012d7c9110c793a95b31866c6b5f6a56c"
+	if got := c.summary().Digest; got != labelled {
+		t.Errorf("the digest of a message with labels is %s, was %s", got, labelled)
+	}
+	items = items[:last]
 	d := &contentDigest{size: 5, sum: [32]byte{1}}
 	for i := range items {
 		if _, err := a.add(&items[i], d); err != nil {
@@ -203,14 +220,53 @@ func spliced(b []byte, from, to int64, times int) []byte {
 	return appendFooter(out, end+int64(times-1)*(to-from))
 }
 
+func TestFilesOfVersion1AreRead(t *testing.T) {
+	t.Parallel()
+	b := bytes.Replace(fileOf(t), []byte(magic()), []byte("postrider archive 1\n"), 1)
+	if sum, err := readAll(t.Context(), b); err != nil || sum.Messages != 25 {
+		t.Error(sum, err)
+	}
+}
+
+// What an older version began ends as a file of this version.
+func TestWhoGoesOnWithAFileMakesItOne(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	w, err := Create(path, "there", t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Keep(t.Context(), Checkpoint{}, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.f.WriteAt([]byte("postrider archive 1\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = Create(path, "there", t0); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if w.begun == nil {
+		t.Fatal("it was begun anew")
+	}
+	b, err := os.ReadFile(path + partSuffix)
+	if err != nil || !bytes.HasPrefix(b, []byte(magic())) || int64(len(b)) != w.offset {
+		t.Errorf("it is %q, %v", b, err)
+	}
+}
+
 func TestOtherFilesAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                                   "not an archive",
 		"From MAILER-DAEMON":                 "not an archive",
 		"postrider archive x\n":              "not an archive",
-		"postrider archive 2\nand something": "use the newer version",
+		"postrider archive 3\nand something": "use the newer version",
 		"postrider archive 1\nh":             "its end is missing",
+		"postrider archive 2\nh":             "its end is missing",
 	} {
 		if _, err := newReader("file", strings.NewReader(text), int64(len(text))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

@@ -12,7 +12,9 @@ import (
 
 const (
 	magicPrefix = "postrider archive "
-	fileVersion = 1
+	// Since version 2 messages have labels, a credential, sandbox and
+	// require_tls. Readers know all versions.
+	fileVersion = 2
 	// maxMagic is how long the first line is at most.
 	maxMagic = 40
 

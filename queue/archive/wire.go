@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +43,13 @@ type wireMessage struct {
 	Ret        uint8           `json:"ret,omitempty"`
 	SMTPUTF8   bool            `json:"smtputf8,omitempty"`
 	EightBit   bool            `json:"eight_bit,omitempty"`
+	RequireTLS bool            `json:"require_tls,omitempty"`
+	Credential text            `json:"credential,omitempty"`
+	Sandbox    bool            `json:"sandbox,omitempty"`
+	Stream     text            `json:"stream,omitempty"`
+	List       text            `json:"list,omitempty"`
+	Tags       []text          `json:"tags,omitempty"`
+	Metadata   []wirePair      `json:"metadata,omitempty"` // by name
 	From       wireAddress     `json:"from,omitzero"`
 	Subject    text            `json:"subject,omitempty"`
 	MessageID  text            `json:"message_id,omitempty"`
@@ -56,6 +65,12 @@ type wireMessage struct {
 	HeaderSize int64           `json:"header_size"`
 	Recipients wireRecipients  `json:"recipients"`
 	Content    *wireContent    `json:"content,omitempty"` // nil once removed, and in digests
+}
+
+// wirePair is one of a message's metadata.
+type wirePair struct {
+	Name  text `json:"name"`
+	Value text `json:"value"`
 }
 
 // wireContent is where in the file a content lies.
@@ -270,10 +285,15 @@ func wireMessageOf(v *queue.Entry) *wireMessage {
 	w := &wireMessage{
 		ID: m.ID, Account: text(m.Account), Sender: wireAddressOf(m.Envelope.ReversePath), EnvID: text(m.Envelope.EnvID),
 		Ret: uint8(m.Envelope.Ret), SMTPUTF8: m.Envelope.SMTPUTF8, EightBit: m.Envelope.EightBit,
+		RequireTLS: m.Envelope.RequireTLS, Credential: text(m.Credential), Sandbox: m.Sandbox,
+		Stream: text(m.Labels.Stream), List: text(m.Labels.List), Metadata: wirePairsOf(m.Labels.Metadata),
 		From: wireAddressOf(m.Header.From), Subject: text(m.Header.Subject), MessageID: text(m.Header.MessageID),
 		Source: text(m.Source.Kind), Remote: m.Source.Remote, Peer: text(m.Source.Peer), Auth: text(m.Source.Auth), TLS: text(m.Source.TLS),
 		Priority: uint8(m.Priority), AcceptedAt: instant{m.AcceptedAt}, ExpiresAt: instant{m.ExpiresAt},
 		Size: m.Content.Size, HeaderSize: m.Content.HeaderSize, Recipients: make(wireRecipients, len(v.Recipients)),
+	}
+	for _, tag := range m.Labels.Tags {
+		w.Tags = append(w.Tags, text(tag))
 	}
 	for i := range v.Recipients {
 		r := &v.Recipients[i]
@@ -284,6 +304,13 @@ func wireMessageOf(v *queue.Entry) *wireMessage {
 		}
 	}
 	return w
+}
+
+func wirePairsOf(m map[string]string) (ps []wirePair) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		ps = append(ps, wirePair{text(name), text(m[name])})
+	}
+	return ps
 }
 
 func wireAddressOf(a queue.Address) wireAddress { return wireAddress{text(a.Local), text(a.Domain)} }
@@ -352,7 +379,9 @@ func (w *wireMessage) entry() queue.Entry {
 			ID: w.ID, Account: string(w.Account),
 			Envelope: queue.Envelope{
 				ReversePath: w.Sender.address(), EnvID: string(w.EnvID), Ret: queue.Ret(w.Ret), SMTPUTF8: w.SMTPUTF8, EightBit: w.EightBit,
+				RequireTLS: w.RequireTLS,
 			},
+			Credential: string(w.Credential), Sandbox: w.Sandbox, Labels: w.labels(),
 			Header:   queue.Header{From: w.From.address(), Subject: string(w.Subject), MessageID: string(w.MessageID)},
 			Source:   queue.Source{Kind: string(w.Source), Remote: w.Remote, Peer: string(w.Peer), Auth: string(w.Auth), TLS: string(w.TLS)},
 			Priority: queue.Priority(w.Priority), AcceptedAt: w.AcceptedAt.Time, ExpiresAt: w.ExpiresAt.Time,
@@ -369,6 +398,20 @@ func (w *wireMessage) entry() queue.Entry {
 		}
 	}
 	return v
+}
+
+func (w *wireMessage) labels() queue.Labels {
+	l := queue.Labels{Stream: string(w.Stream), List: string(w.List)}
+	for _, tag := range w.Tags {
+		l.Tags = append(l.Tags, string(tag))
+	}
+	if len(w.Metadata) > 0 {
+		l.Metadata = make(map[string]string, len(w.Metadata))
+	}
+	for _, p := range w.Metadata {
+		l.Metadata[string(p.Name)] = string(p.Value)
+	}
+	return l
 }
 
 func (w wireAddress) address() queue.Address {

@@ -84,7 +84,9 @@ func (w *Writer) goOn(h header) error {
 	}
 	w.out = bufio.NewWriterSize(w.f, 1<<20)
 	if w.begun != nil {
-		return nil
+		// An older version may have begun it; what follows is of this one.
+		_, err := w.f.WriteAt([]byte(magic()), 0)
+		return err
 	}
 	b, err := json.Marshal(h)
 	if err != nil {

@@ -13,7 +13,8 @@ func (e *Encoder) Message(m *queue.Message) {
 	e.String(m.Account)
 	e.Address(m.Envelope.ReversePath)
 	e.String(m.Envelope.EnvID)
-	e.Byte(Bits(m.Envelope.SMTPUTF8, m.Envelope.EightBit))
+	more := moreOf(m)
+	e.Byte(Bits(m.Envelope.SMTPUTF8, m.Envelope.EightBit, more != 0))
 	e.Byte(byte(m.Envelope.Ret))
 	e.Address(m.Header.From)
 	e.String(m.Header.Subject)
@@ -28,6 +29,9 @@ func (e *Encoder) Message(m *queue.Message) {
 	e.Time(m.ExpiresAt)
 	e.Int(m.Content.Size)
 	e.Int(m.Content.HeaderSize)
+	if more != 0 {
+		e.more(m, more)
+	}
 }
 
 // Message reads into m all that Encoder.Message writes; the id and the key of the
@@ -38,6 +42,9 @@ func (d *Decoder) Message(m *queue.Message) {
 	m.Envelope.EnvID = d.String()
 	flags := d.Byte()
 	m.Envelope.SMTPUTF8, m.Envelope.EightBit = flags&1 != 0, flags&2 != 0
+	if flags > 7 {
+		d.Fail() // a later version knows what that is
+	}
 	m.Envelope.Ret = queue.Ret(d.Byte())
 	m.Header.From = d.Address()
 	m.Header.Subject = d.String()
@@ -54,6 +61,9 @@ func (d *Decoder) Message(m *queue.Message) {
 	m.ExpiresAt = d.Time()
 	m.Content.Size = d.Int()
 	m.Content.HeaderSize = d.Int()
+	if flags&4 != 0 {
+		d.more(m)
+	}
 }
 
 func appendAddr(b []byte, a netip.Addr) []byte {

@@ -22,10 +22,16 @@ func full() (m queue.Message, r queue.Recipient, v queue.Event) {
 		ID: queue.MessageID{1, 2, 3}, Account: "shop", Priority: queue.PriorityLow,
 		Envelope: queue.Envelope{
 			ReversePath: queue.Address{Local: "a b", Domain: "Example.org"}, EnvID: "env", Ret: queue.RetFull, SMTPUTF8: true, EightBit: true,
+			RequireTLS: true,
+		},
+		Credential: "key_1", Sandbox: true,
+		Labels: queue.Labels{
+			Stream: "transactional", List: "news", Tags: []string{"z", "ä b"},
+			Metadata: map[string]string{"order": "12", "a": "", "ü": "ö", "customer": "7"},
 		},
 		Header:     queue.Header{From: queue.Address{Local: "ü", Domain: "exämple.org"}, Subject: "Grüße", MessageID: "id@x"},
 		Source:     queue.Source{Kind: "smtp", Remote: netip.MustParseAddr("2001:db8::1"), Peer: "host", Auth: "PLAIN", TLS: "TLS1.3"},
-		AcceptedAt: t0.Add(123456789), ExpiresAt: time.Date(9999, 1, 1, 0, 0, 0, 5, time.UTC),
+		AcceptedAt: t0.Add(123456789), NotBefore: t0.Add(time.Hour), ExpiresAt: time.Date(9999, 1, 1, 0, 0, 0, 5, time.UTC),
 		Content: queue.ContentRef{Size: 5, HeaderSize: 2},
 	}
 	r = queue.Recipient{
@@ -59,6 +65,12 @@ func TestNothingIsMissingInFull(t *testing.T) {
 	}
 }
 
+// first is m as it was before messages had more facts.
+func first(m queue.Message) queue.Message {
+	m.Envelope.RequireTLS, m.Credential, m.Sandbox, m.Labels, m.NotBefore = false, "", false, queue.Labels{}, time.Time{}
+	return m
+}
+
 // queued is an event of a message as a whole.
 func queued(m *queue.Message) queue.Event {
 	return queue.Event{ID: queue.NewEventID(t0, queue.RecipientID(m.ID), 0), Kind: queue.EventQueued, At: t0, Message: m.ID, Recipients: 1000}
@@ -67,12 +79,15 @@ func queued(m *queue.Message) queue.Event {
 // encode writes what codec is for, one value each, with its version.
 func encode() map[string][]byte {
 	m, r, v := full()
-	q := queued(&m)
+	q, plain := queued(&m), first(m)
+	strict := queue.Message{Envelope: queue.Envelope{RequireTLS: true}}
 	least := queue.Recipient{State: queue.StateQueued, Lane: "l"}
 	out := map[string][]byte{}
 	for name, write := range map[string]func(e *codec.Encoder){
-		"message": func(e *codec.Encoder) { e.Message(&m) }, "recipient": func(e *codec.Encoder) { e.Recipient(&r) },
-		"attempt": func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
+		"message": func(e *codec.Encoder) { e.Message(&plain) }, "labelled-message": func(e *codec.Encoder) { e.Message(&m) },
+		"strict-message": func(e *codec.Encoder) { e.Message(&strict) },
+		"recipient":      func(e *codec.Encoder) { e.Recipient(&r) },
+		"attempt":        func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
 		"queued": func(e *codec.Encoder) { e.Event(&q) }, "new-recipient": func(e *codec.Encoder) { e.Recipient(&least) },
 		"empty-message": func(e *codec.Encoder) { e.Message(new(queue.Message)) },
 	} {
@@ -129,7 +144,11 @@ func TestWordsRoundTrip(t *testing.T) {
 	d := read("message")
 	d.Message(&gotM)
 	m.Content.Key = []byte("kept")
-	same("message", gotM, m, d.Done())
+	same("message", gotM, first(m), d.Done())
+
+	d = read("labelled-message")
+	d.Message(&gotM)
+	same("message with more facts", gotM, m, d.Done())
 
 	gotR := queue.Recipient{ID: r.ID}
 	d = read("recipient")
@@ -154,7 +173,7 @@ func TestWordsRoundTrip(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for name, b := range encode() {
 		switch name {
-		case "message", "empty-message":
+		case "message", "empty-message", "labelled-message", "strict-message":
 			f.Add(byte(0), b[1:])
 		case "recipient", "new-recipient":
 			f.Add(byte(1), b[1:])
@@ -203,4 +222,65 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%+v became %+v, %v", first, second, err)
 		}
 	})
+}
+
+func TestMoreFactsThatMakeNoSenseAreRefused(t *testing.T) {
+	t.Parallel()
+	m := queue.Message{Labels: queue.Labels{Tags: []string{"tag1", "tag2"}, Metadata: map[string]string{"key1": "v", "key2": "v"}}}
+	var e codec.Encoder
+	e.Message(&m)
+	many := func(count string) string { return count + strings.Repeat("\x00", 60) }
+	for name, c := range map[string]struct{ old, new string }{
+		"nothing replaced":             {"", ""},
+		"too many tags":                {"\x02\x04tag1", many("\x15")},
+		"no tags":                      {"\x02\x04tag1\x04tag2", "\x00"},
+		"more tags than there is room": {"\x02\x04tag1", "\x0f\x04tag1"},
+		"too many pairs":               {"\x02\x04key1", many("\x33")},
+		"no pairs":                     {"\x02\x04key1\x01v\x04key2\x01v", "\x00"},
+		"pairs out of order":           {"key1", "key3"},
+		"a name twice":                 {"key1", "key2"},
+		"nothing more":                 {"\x60\x02\x04tag1\x04tag2\x02\x04key1\x01v\x04key2\x01v", "\x00"},
+		"facts of a later version":     {"\x60\x02", "\xe0\x02"},
+		"cut short":                    {"key2\x01v", "key2"},
+	} {
+		if !bytes.Contains(e.B, []byte(c.old)) {
+			t.Fatalf("%s: there is no %q in %q", name, c.old, e.B)
+		}
+		d := codec.Decoder{B: bytes.Replace(e.B, []byte(c.old), []byte(c.new), 1)}
+		d.Message(new(queue.Message))
+		if err := d.Done(); (err == nil) != (c.old == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	e = codec.Encoder{}
+	e.Message(new(queue.Message))
+	// Account, two parts of the reverse-path and EnvID are empty: the flags follow.
+	e.B[4] |= 8
+	d := codec.Decoder{B: e.B}
+	if d.Message(new(queue.Message)); d.Done() == nil {
+		t.Error("a flag of a later version is passed over")
+	}
+}
+
+func TestMoreFactsAreWrittenInOneWay(t *testing.T) {
+	t.Parallel()
+	var first []byte
+	for range 50 {
+		m, _, _ := full()
+		var e codec.Encoder
+		e.Message(&m)
+		if first == nil {
+			first = e.B
+		}
+		if !bytes.Equal(e.B, first) {
+			t.Fatalf("%x and %x", first, e.B)
+		}
+	}
+	// Empty is the same as none.
+	var a, b codec.Encoder
+	a.Message(&queue.Message{Labels: queue.Labels{Tags: []string{}, Metadata: map[string]string{}}})
+	b.Message(new(queue.Message))
+	if !bytes.Equal(a.B, b.B) || codec.HasMore(new(queue.Message)) {
+		t.Errorf("empty labels are written: %x", a.B)
+	}
 }

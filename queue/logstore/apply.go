@@ -28,6 +28,7 @@ type applier struct {
 	bodies  []body // before the record that names them
 	effects []effect
 	events  bool
+	lanes   laneCounts
 	flushed commitlog.Position // where the index was last told to write itself
 	key     []byte
 	value   []byte
@@ -48,6 +49,7 @@ func (a *applier) apply(entries []commitlog.Entry) error {
 		}
 	}
 	a.meta.next = entries[len(entries)-1].Next
+	a.lanes.write(a.batch, a.meta.next)
 	a.value = a.meta.encode(a.value)
 	if err := a.batch.Set(metaKey, a.value, nil); err != nil {
 		return err
@@ -163,6 +165,7 @@ func (a *applier) enqueue(e *commitlog.Entry) error {
 		if rules.Waits(rcpt.State) {
 			k := flowKey{rcpt.Lane, r.message.Priority, r.message.Account}
 			a.set(dueKey(a.key, k, item{nanos(rcpt.Due), rcpt.ID}), nil)
+			a.lanes.add(rcpt.Lane, 1)
 		}
 		a.enter(rcpt, acceptedAt)
 		if imported && rcpt.Pending != queue.ActionNone {
@@ -266,6 +269,9 @@ func (a *applier) changes(e *commitlog.Entry) error {
 	events := 0
 	for i := range sets {
 		c := &sets[i]
+		if len(c.value) > 0 {
+			a.set(messageKey(a.key, c.message), c.value)
+		}
 		for j := range c.changes {
 			ch := &c.changes[j]
 			a.change(c, ch)
@@ -285,9 +291,11 @@ func (a *applier) change(c *changeSet, ch *change) {
 	stays := rules.Waits(ch.old.state) && rules.Waits(r.State) && ch.old.lane == r.Lane && ch.old.due == due
 	if rules.Waits(ch.old.state) && !stays {
 		a.del(dueKey(a.key, c.flow(ch.old.lane), item{ch.old.due, r.ID}))
+		a.lanes.add(ch.old.lane, -1)
 	}
 	if rules.Waits(r.State) && !stays {
 		a.set(dueKey(a.key, c.flow(r.Lane), item{due, r.ID}), nil)
+		a.lanes.add(r.Lane, 1)
 	}
 	if ch.old.state != r.State {
 		a.leave(ch.old.state, r.ID)

@@ -3,6 +3,7 @@ package logstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -143,5 +144,100 @@ func TestOnlyAnImportRaisesTheFormat(t *testing.T) {
 	}
 	if _, err := Open(ctx, o); err == nil || !strings.Contains(err.Error(), "start the newer version again") || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a newer store: %v", err)
+	}
+}
+
+// A version that does not know labels must not open messages with them: it would
+// send what is for the sandbox, and without TLS what is not to be.
+func TestLabelsAndReschedulingRaiseTheFormat(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	at := t0.Add(time.Hour)
+	for name, c := range map[string]struct {
+		change func(s *Store) error
+		want   int64
+	}{
+		"a plain message": {func(s *Store) error { enqueue(t, s, mail{}); return nil }, formatFirst},
+		"a labelled message": {func(s *Store) error {
+			r := mail{}.request(t, s)
+			r.Message.Sandbox = true
+			_, err := s.Enqueue(ctx, r)
+			return err
+		}, formatLabelled},
+		"a labelled message that is refused": {func(s *Store) error {
+			r := mail{}.request(t, s)
+			r.Message.Labels.Tags = []string{""}
+			if _, err := s.Enqueue(ctx, r); err == nil {
+				t.Error("it was accepted")
+			}
+			return nil
+		}, formatFirst},
+		"an imported one": {func(s *Store) error {
+			r := mail{}.request(t, nil)
+			r.Message.Envelope.RequireTLS = true
+			m := &r.Message
+			first := queuedEvent(m, len(r.Recipients), t0)
+			return s.Import(ctx, []queue.Item{{Message: &queue.ArchivedMessage{Entry: queue.Entry{Message: *m, Recipients: r.Recipients}}}, {Event: &first}})
+		}, formatLabelled},
+		"rescheduling": {func(s *Store) error {
+			enqueue(t, s, mail{})
+			_, err := s.Apply(ctx, queue.Operation{Action: queue.ActionReschedule, Now: t0, Due: at})
+			return err
+		}, formatLabelled},
+		"a dry run of it": {func(s *Store) error {
+			enqueue(t, s, mail{})
+			_, err := s.Apply(ctx, queue.Operation{Action: queue.ActionReschedule, Now: t0, Due: at, DryRun: true})
+			return err
+		}, formatFirst},
+	} {
+		fs := vfs.NewMem()
+		s := openTest(t, Options{FS: fs})
+		if err := c.change(s); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		text, err := readSmall(fs, "/data/FORMAT")
+		if want := fmt.Sprintf("%s %d", formatName, c.want); err != nil || text != want {
+			t.Errorf("%s: FORMAT says %q, %v, want %q", name, text, err, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = openTest(t, Options{FS: fs})
+		if s.format.Load() != c.want {
+			t.Errorf("%s: opened with format %d", name, s.format.Load())
+		}
+		checkIndex(t, s)
+	}
+}
+
+func TestReschedulingIsReplayed(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	s := openTest(t, Options{FS: fs})
+	end := t0.Add(500 * time.Hour)
+	for i := range 5 {
+		enqueue(t, s, mail{rcpts: 1 + i, body: "body"})
+	}
+	got, err := s.Apply(ctx, queue.Operation{Action: queue.ActionReschedule, Now: t0, Due: t0.Add(time.Hour), ExpiresAt: end})
+	if err != nil || got.Changed != 15 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.RemoveAll("/data/index"); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, Options{FS: fs})
+	checkIndex(t, s)
+	vs, _, err := s.List(ctx, queue.Filter{}, "", 10)
+	if err != nil || len(vs) != 5 {
+		t.Fatalf("%d messages, %v", len(vs), err)
+	}
+	for _, v := range vs {
+		if !v.Message.ExpiresAt.Equal(end) || v.Recipients[0].State != queue.StateScheduled {
+			t.Errorf("%+v", v)
+		}
 	}
 }

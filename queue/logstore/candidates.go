@@ -13,8 +13,9 @@ import (
 
 // candidates calls fn with pages of recipients, each in order of id, among
 // which are all that the filter may select and that are in one of the states,
-// or leased from one of them. It takes the narrowest way there is.
-func (s *Store) candidates(ctx context.Context, f *queue.Filter, states []queue.State, fn func([]queue.RecipientID) error) error {
+// or leased from one of them. It takes the narrowest way there is, through what
+// is in r.
+func (s *Store) candidates(ctx context.Context, r pebble.Reader, f *queue.Filter, states []queue.State, fn func([]queue.RecipientID) error) error {
 	switch {
 	case len(f.Recipients) > 0:
 		ids := slices.Clone(f.Recipients)
@@ -27,12 +28,12 @@ func (s *Store) candidates(ctx context.Context, f *queue.Filter, states []queue.
 		if f.Lane != "" && rules.Waits(st) {
 			continue
 		}
-		if err := s.candidatesIn(ctx, []byte{keyState, byte(st)}, fn); err != nil {
+		if err := s.candidatesIn(ctx, r, []byte{keyState, byte(st)}, fn); err != nil {
 			return err
 		}
 	}
 	if f.Lane != "" && slices.ContainsFunc(states, rules.Waits) {
-		return s.candidatesIn(ctx, laneKey(nil, f.Lane), fn)
+		return s.candidatesIn(ctx, r, laneKey(nil, f.Lane), fn)
 	}
 	return nil
 }
@@ -74,14 +75,15 @@ func (s *Store) candidatesOf(ctx context.Context, messages []queue.MessageID, fn
 }
 
 // candidatesIn reads keys that end with a recipient's id, page by page: what fn
-// changes is behind the next page, or stays where it is.
-func (s *Store) candidatesIn(ctx context.Context, prefix []byte, fn func([]queue.RecipientID) error) error {
+// changes must be behind the next page, or stay where it is, unless r is a
+// snapshot.
+func (s *Store) candidatesIn(ctx context.Context, r pebble.Reader, prefix []byte, fn func([]queue.RecipientID) error) error {
 	next, end := prefix, after(prefix)
 	for next != nil {
 		var ids []queue.RecipientID
 		lower := next
 		next = nil
-		err := each(s.db, lower, end, func(it *pebble.Iterator) (bool, error) {
+		err := each(r, lower, end, func(it *pebble.Iterator) (bool, error) {
 			if len(ids) == operatePage {
 				next = slices.Clone(it.Key())
 				return false, nil

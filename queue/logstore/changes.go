@@ -47,6 +47,7 @@ type changeSet struct {
 	priority   queue.Priority
 	acceptedAt time.Time
 	changes    []change
+	value      []byte // of the message in the index, if its facts change too
 }
 
 func newChangeSet(m *queue.Message) changeSet {
@@ -80,7 +81,19 @@ func encodeChanges(sets []changeSet) []byte {
 			encodeChange(&e, &c.changes[j])
 		}
 	}
+	encodeValues(&e, sets)
 	return e.B
+}
+
+// encodeValues writes, behind all else, the messages whose facts change; nothing
+// if there are none.
+func encodeValues(e *codec.Encoder, sets []changeSet) {
+	for i := range sets {
+		if len(sets[i].value) > 0 {
+			e.Uint(uint64(i))
+			e.Bytes(sets[i].value)
+		}
+	}
 }
 
 func encodeChange(e *codec.Encoder, ch *change) {
@@ -110,6 +123,14 @@ func decodeChanges(b []byte) ([]changeSet, error) {
 		c.acceptedAt = d.Time()
 		for range d.Count() {
 			c.changes = append(c.changes, decodeChange(&d, c))
+		}
+	}
+	for len(d.B) > 0 && d.Err == nil {
+		n := d.Uint()
+		if value := d.Raw(); n < uint64(len(sets)) {
+			sets[n].value = value
+		} else {
+			d.Fail()
 		}
 	}
 	return sets, d.Done()

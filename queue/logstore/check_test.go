@@ -23,6 +23,7 @@ func checkIndex(t testing.TB, s *Store) {
 		mustEach(t, s, k, func(it *pebble.Iterator) { keys[k][string(it.Key())] = true })
 	}
 	var counts [queue.StateSuppressed + 1]int64
+	lanes := map[queue.Lane]int64{}
 	var live int64
 	mustEach(t, s, keyMessage, func(it *pebble.Iterator) {
 		id := queue.MessageID(it.Key()[1:])
@@ -47,6 +48,7 @@ func checkIndex(t testing.TB, s *Store) {
 				want[string(stateKey(nil, r.State, r.ID))] = true
 			}
 			if rules.Waits(r.State) {
+				lanes[r.Lane]++
 				want[string(dueKey(nil, flowKey{r.Lane, m.message.Priority, m.message.Account}, item{nanos(r.Due), r.ID}))] = true
 			}
 			if r.Pending != queue.ActionNone {
@@ -76,6 +78,17 @@ func checkIndex(t testing.TB, s *Store) {
 	}
 	if have != len(want) {
 		t.Errorf("there are %d keys, want %d", have, len(want))
+	}
+	have = 0
+	mustEach(t, s, keyLane, func(it *pebble.Iterator) {
+		n, err := readLaneValue(it.Value())
+		if lane := queue.Lane(it.Key()[1:]); err != nil || lane != "" && int64(n) != lanes[lane] {
+			t.Errorf("in lane %q wait %d, recounted %d, %v", lane, n, lanes[lane], err)
+		}
+		have++
+	})
+	if have != 1+len(lanes) {
+		t.Errorf("%d lanes are counted, recounted %d", have-1, len(lanes))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

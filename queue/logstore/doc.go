@@ -12,10 +12,11 @@
 //
 //   - What is in memory does not follow the backlog: a window of at most some
 //     hundred recipients for each flow (lane, priority and account) that has
-//     something waiting, and the leases.
+//     something waiting, a number for each lane, and the leases.
 //   - A lease costs the same whatever is queued or parked.
 //   - Opening reads at most what Pebble had not written yet, and has one look at
-//     each flow.
+//     each flow and lane; once, after a version that did not count what waits in
+//     lanes, at all that waits.
 //   - What breaks one call breaks no other: a log that cannot be written refuses
 //     all changes with queue.ErrUnavailable until the store is opened again. An
 //     index that cannot write its manifest ends the process (Options.Exit).

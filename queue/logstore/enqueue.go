@@ -82,6 +82,11 @@ func (s *Store) enqueue(ctx context.Context, r *queue.EnqueueRequest, w *content
 		return out, err
 	}
 	defer s.leave()
+	if codec.HasMore(&r.Message) {
+		if err := s.raiseFormat(formatLabelled); err != nil {
+			return out, err
+		}
+	}
 	if r.Idempotency.Key != "" {
 		l := s.idems.of(hashString(r.Message.Account, r.Idempotency.Key))
 		l.Lock()
@@ -161,7 +166,7 @@ func newEnqueueRecord(r *queue.EnqueueRequest) *enqueueRecord {
 			rcpt.UpdatedAt = r.Now
 		}
 		if rcpt.State.Final() {
-			e.events = append(e.events, rules.Event(&e.message, rcpt, rules.FinalEvent(rcpt.State), r.Now))
+			e.events = append(e.events, rules.Ended(&e.message, rcpt, r.Now))
 		}
 		e.values[i] = encodeRecipient(rcpt)
 	}

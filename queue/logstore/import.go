@@ -39,7 +39,7 @@ func (s *Store) Import(ctx context.Context, items []queue.Item) error {
 	defer s.leave()
 	s.importing.Lock()
 	defer s.importing.Unlock()
-	if err := s.raiseFormat(); err != nil {
+	if err := s.raiseFormat(formatOf(items)); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
 	x := &imports{s: s, seen: map[queue.EventID]bool{}}
@@ -87,16 +87,14 @@ func (s *Store) importContents(items []queue.Item) ([]imported, error) {
 	return contents, errors.Join(errs...)
 }
 
-// raiseFormat keeps older versions away from what they would pass over.
-func (s *Store) raiseFormat() error {
-	if s.format >= formatImported {
-		return nil
+// formatOf is the least format of a store with such items.
+func formatOf(items []queue.Item) int {
+	for i := range items {
+		if m := items[i].Message; m != nil && codec.HasMore(&m.Entry.Message) {
+			return formatLabelled
+		}
 	}
-	if err := writeFormat(s.opts.FS, s.opts.Dir, formatImported); err != nil {
-		return unavailable("raise the store's format", err)
-	}
-	s.format = formatImported
-	return nil
+	return formatImported
 }
 
 type itemKind byte

@@ -28,6 +28,7 @@ const (
 	keyCacheEnd  = 'l' // end, key
 	keyReader    = 'y' // reader → event position
 	keyPending   = 'q' // recipient id: an action is pending
+	keyLane      = 'n' // lane → how many wait in it; no lane → position that this is of
 )
 
 // The queues of keyFinal.

@@ -14,11 +14,13 @@ import (
 const (
 	formatFile = "FORMAT"
 	formatName = "postrider-logstore"
-	// A store has format 1 until something is imported: the records of that
-	// would be passed over by older versions.
+	// A store has format 1 until it has something that older versions would pass
+	// over or not understand: with 2 something was imported, with 3 it has
+	// messages with labels and the like, or rescheduled ones.
 	formatFirst    = 1
 	formatImported = 2
-	formatNumber   = formatImported // the newest that this version knows
+	formatLabelled = 3
+	formatNumber   = formatLabelled // the newest that this version knows
 	lockFile       = "LOCK"
 	pidFile        = "pid"
 )
@@ -87,6 +89,23 @@ func checkFormat(fs vfs.FS, dir string) (int, error) {
 		return 0, fmt.Errorf("%s says that the store has format %d, and this version knows up to %d: start the newer version again", path, n, formatNumber)
 	}
 	return n, nil
+}
+
+// raiseFormat keeps older versions away from what comes into the store next.
+func (s *Store) raiseFormat(to int) error {
+	if s.format.Load() >= int64(to) {
+		return nil
+	}
+	s.raising.Lock()
+	defer s.raising.Unlock()
+	if s.format.Load() >= int64(to) {
+		return nil
+	}
+	if err := writeFormat(s.opts.FS, s.opts.Dir, to); err != nil {
+		return unavailable("raise the store's format", err)
+	}
+	s.format.Store(int64(to))
+	return nil
 }
 
 func writeFormat(fs vfs.FS, dir string, n int) error {

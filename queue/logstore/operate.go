@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"postrider/queue"
+	"postrider/queue/codec"
 	"postrider/queue/rules"
 )
 
@@ -23,14 +24,27 @@ func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, e
 		return done, err
 	}
 	defer s.leave()
-	if rules.Concerns(op.Action) == nil {
-		return done, fmt.Errorf("apply: %s is no action", op.Action)
+	if err := rules.Operation(&op); err != nil {
+		return done, fmt.Errorf("apply: %w", err)
+	}
+	if op.Action == queue.ActionReschedule && !op.DryRun {
+		if err := s.raiseFormat(formatLabelled); err != nil {
+			return done, fmt.Errorf("apply %s: %w", op.Action, err)
+		}
 	}
 	f, err := rules.Compile(&op.Filter)
 	if err != nil {
 		return done, fmt.Errorf("apply %s: %w", op.Action, err)
 	}
-	err = s.candidates(ctx, &op.Filter, rules.Concerns(op.Action), func(ids []queue.RecipientID) error {
+	var r pebble.Reader = s.db
+	if op.Action == queue.ActionReschedule {
+		// It moves recipients between the states that it is for: they would come
+		// twice.
+		snap := s.db.NewSnapshot()
+		defer snap.Close()
+		r = snap
+	}
+	err = s.candidates(ctx, r, &op.Filter, rules.Concerns(op.Action), func(ids []queue.RecipientID) error {
 		step := operation{s: s, op: &op, filter: f}
 		err := step.run(ctx, ids)
 		if err == nil {
@@ -99,6 +113,7 @@ func (o *operation) plan(ids []queue.RecipientID) error {
 	var set changeSet
 	flush := func() {
 		if len(set.changes) > 0 {
+			set.value = o.newFacts(m)
 			o.change.sets = append(o.change.sets, set)
 		}
 		set = changeSet{}
@@ -128,6 +143,20 @@ func (o *operation) plan(ids []queue.RecipientID) error {
 	}
 	flush()
 	return nil
+}
+
+// newFacts is the value of a message whose facts the operation changes; nil if
+// it does not.
+func (o *operation) newFacts(m *storedMessage) []byte {
+	if o.op.Action != queue.ActionReschedule || o.op.ExpiresAt.IsZero() {
+		return nil
+	}
+	became := *m
+	became.message.ExpiresAt = o.op.ExpiresAt
+	var f codec.Encoder
+	f.Message(&became.message)
+	became.facts = f.B
+	return became.encode(nil)
 }
 
 // recipient decides about one recipient, as it is or as its lease knows it.
@@ -162,7 +191,13 @@ func (o *operation) recipient(m *storedMessage, r queue.Recipient, set *changeSe
 		action, by = r.Pending, o.s.pendingBy(r.ID)
 	}
 	o.reserve(m, &r, h)
-	became, v := rules.Done(&m.message, r, action, by, o.op.Now)
+	var became queue.Recipient
+	var v queue.Event
+	if action == queue.ActionReschedule {
+		became, v = rules.Rescheduled(&m.message, r, o.op)
+	} else {
+		became, v = rules.Done(&m.message, r, action, by, o.op.Now)
+	}
 	set.add(&old, &became, &v)
 }
 
@@ -171,13 +206,8 @@ func (o *operation) matches(m *storedMessage, r *queue.Recipient, active bool) b
 	shown := r.State
 	if active {
 		shown = queue.StateActive
-		if o.op.Action == queue.ActionRelease {
-			return false
-		}
-	} else if !slices.Contains(rules.Concerns(o.op.Action), r.State) {
-		return false
 	}
-	return o.filter.Message(&m.message) && o.filter.Recipient(r, shown)
+	return rules.Concerned(o.op.Action, r, active) && o.filter.Message(&m.message) && o.filter.Recipient(r, shown)
 }
 
 // reserve keeps a waiting recipient from being leased until it has changed.

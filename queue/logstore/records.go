@@ -169,7 +169,7 @@ func (r *enqueueRecord) queued() queue.Event {
 func queuedEvent(m *queue.Message, recipients int, at time.Time) queue.Event {
 	return queue.Event{
 		ID:   queue.NewEventID(at, queue.RecipientID(m.ID), 0),
-		Kind: queue.EventQueued, At: at, Account: m.Account, Message: m.ID, Recipients: recipients,
+		Kind: queue.EventQueued, At: at, Account: m.Account, Message: m.ID, Due: m.NotBefore, Recipients: recipients,
 	}
 }
 

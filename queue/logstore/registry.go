@@ -33,6 +33,26 @@ func (s *Store) GetRecord(ctx context.Context, kind queue.RecordKind, name strin
 	return r, nil
 }
 
+// GetRecords returns those that exist.
+func (s *Store) GetRecords(ctx context.Context, kind queue.RecordKind, names []string) ([]queue.Record, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	var rs []queue.Record
+	for _, name := range names {
+		r, err := s.getRecord(kind, name)
+		if errors.Is(err, queue.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("get %s %q: %w", kind, name, err)
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
 func (s *Store) getRecord(kind queue.RecordKind, name string) (r queue.Record, err error) {
 	err = get(s.db, recordKey(nil, kind, name), func(b []byte) error {
 		r, err = decodeRecord(kind, name, b)

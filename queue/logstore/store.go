@@ -41,7 +41,8 @@ type Store struct {
 	seen     lastEvent // guarded by sweeping
 
 	importing sync.Mutex
-	format    int // guarded by importing
+	raising   sync.Mutex   // the format; nothing is locked while it is held
+	format    atomic.Int64 // of the directory
 
 	mu       sync.Mutex
 	meta     meta
@@ -97,11 +98,12 @@ func open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, db: db, format: format,
+		opts: o, db: db,
 		held:    make(map[queue.RecipientID]*held),
 		leases:  make(map[queue.Token]*lease),
 		readers: make(map[string]queue.Position),
 	}
+	s.format.Store(int64(format))
 	s.schedule = newSchedule(s.loadFlow)
 	s.expiring.less = func(a, b *lease) bool { return a.expires < b.expires }
 	s.expiring.moved = func(l *lease, i int) { l.index = i }
@@ -125,6 +127,9 @@ func (s *Store) start(ctx context.Context) error {
 		return fmt.Errorf("read the index's position: %w", err)
 	}
 	s.meta, a.flushed = a.meta, a.meta.next
+	if a.lanes, err = s.findLanes(a.meta.next); err != nil {
+		return err
+	}
 	s.log, err = commitlog.Open(ctx, s.opts.FS.PathJoin(s.opts.Dir, "log"), commitlog.Options{
 		FS: s.opts.FS, SegmentSize: s.opts.SegmentSize, Apply: a.apply, From: a.meta.next,
 		LowWater: s.opts.MinFree, ReserveBytes: s.opts.ReserveBytes,

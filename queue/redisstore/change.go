@@ -20,6 +20,7 @@ type changeSet struct {
 	now     int64  // 0: the server's
 	again   bool   // it may have been done already
 	lease   string // that ends with it, as scripts know it
+	header  string // of the message from now on; empty: as before
 	changes []change
 }
 
@@ -61,7 +62,7 @@ func (c *changeSet) args(s *Store, args []any) ([]any, int) {
 	}
 	again := len(args) + 1
 	args = append(args, c.now, b01(c.again), shortID(c.message.ID), priority(c.message), c.message.Account, c.lease,
-		ended, trouble, len(c.changes), len(groups))
+		ended, trouble, len(c.changes), len(groups), c.header)
 	for i := range c.changes {
 		ch := &c.changes[i]
 		by, event := "R", ""

@@ -132,7 +132,7 @@ func (q *enqueuing) args(inline string) []any {
 			trouble = 1
 		}
 		if rc.State.Final() && !q.imported {
-			v := rules.Event(&r.Message, rc, rules.FinalEvent(rc.State), r.Now)
+			v := rules.Ended(&r.Message, rc, r.Now)
 			events = append(events, encodeEvent(&v))
 		}
 	}

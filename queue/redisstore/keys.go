@@ -28,6 +28,7 @@ import (
 //	P{qN}j jz        parked lanes
 //	P{qN}s s<n> g<n> segments of messages in order of acceptance, and their counts
 //	P{qN}h<state>    segments that have a recipient in the state
+//	P{qN}y z         how many wait in each lane; the lanes by name
 //	P{qN}e           the event log
 //	P{qN}d<q> d<q><b>  messages that are final, by the time of their last change
 //	P{cN}s           contents that nobody has named yet, or nobody names any more

@@ -330,18 +330,9 @@ func (s *Store) candidates(ctx context.Context, f *rules.Filter, states []queue.
 // what fn changes does not bring it back.
 func (s *Store) candidatesIn(ctx context.Context, part string, states []queue.State, fn func(ctx context.Context, part string, ms []message) error) error {
 	for from := "-inf"; ; {
-		first, found := int64(0), false
-		for _, st := range states {
-			seg, ok, err := s.nextSegment(ctx, part, st, from)
-			if err != nil {
-				return err
-			}
-			if ok && (!found || seg < first) {
-				first, found = seg, true
-			}
-		}
-		if !found {
-			return nil
+		first, found, err := s.firstSegment(ctx, part, states, from)
+		if err != nil || !found {
+			return err
 		}
 		ids, err := s.segment(ctx, part, first)
 		if err != nil {
@@ -361,4 +352,19 @@ func (s *Store) candidatesIn(ctx context.Context, part string, states []queue.St
 		}
 		from = "(" + strconv.FormatInt(first, 10)
 	}
+}
+
+// firstSegment is the first from a place that has a recipient in one of the
+// states.
+func (s *Store) firstSegment(ctx context.Context, part string, states []queue.State, from string) (first int64, found bool, err error) {
+	for _, st := range states {
+		seg, ok, err := s.nextSegment(ctx, part, st, from)
+		if err != nil {
+			return 0, false, err
+		}
+		if ok && (!found || seg < first) {
+			first, found = seg, true
+		}
+	}
+	return first, found, nil
 }

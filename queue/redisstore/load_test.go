@@ -274,6 +274,9 @@ func (l *load) compare(s *redisstore.Store) {
 	if n := cs[queue.StateDelivered].Recipients; n != recount {
 		l.t.Fatalf("%d are counted as delivered, %d are", n, recount)
 	}
+	if ds, err := s.Destinations(context.Background(), "", 100); err != nil || len(ds) > 0 {
+		l.t.Fatalf("nothing waits, and there are %d destinations, such as %+v, %v", len(ds), ds, err)
+	}
 	delivered := map[queue.RecipientID]int{}
 	for p := queue.Position(""); ; {
 		vs, next, err := s.ReadEvents(context.Background(), p, 500)

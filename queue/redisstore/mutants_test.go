@@ -24,7 +24,7 @@ var mutants = map[string]struct {
 	groups string
 	edits  []edit
 }{
-	"none": {groups: "fence|settle|lease|idempotency|operate|model"},
+	"none": {groups: "fence|settle|lease|idempotency|operate|list|model"},
 	"no fence check": {"fence", []edit{
 		{"if tk~=tonumber(ARGV[c+2]) then return 0 end", ""},
 	}},
@@ -66,6 +66,15 @@ var mutants = map[string]struct {
 	}},
 	"half a refused settlement is done": {"settle|fence", []edit{
 		{"if not old then return ARGV[c+1]=='T' and 0 or 2 end", "if i==1 then call(unpack(set)) end if not old then return 0 end"},
+	}},
+	"what has ended is still counted in its lane": {"list|model", []edit{
+		{"inlane(lanes,old,13,-1) inlane(lanes,new,0,1)", "inlane(lanes,new,0,1)"},
+	}},
+	"what is enqueued is not counted in its lane": {"list|model", []edit{
+		{"weigh(lanes)\nif open==0 then ended", "if open==0 then ended"},
+	}},
+	"rescheduled without its new end": {"operate", []edit{
+		{"if head~='' then set[#set+1]='h' set[#set+1]=head end", ""},
 	}},
 	"tokens do not grow": {"fence|lease", []edit{
 		{"put('f',f)\n  return f", "return 7"},

@@ -15,8 +15,9 @@ import (
 
 // format is how the store is laid out. A node refuses a newer one; an older one
 // is migrated by the first node that can, when no node of the older version
-// runs any more.
-const format = 1
+// runs any more. With format 2 messages may have labels and the like, which
+// older versions cannot read, and what waits is counted by lane.
+const format = 2
 
 // alive is how long a node is believed to run after its last sign of life.
 const alive = 20 * time.Second

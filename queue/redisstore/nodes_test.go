@@ -184,17 +184,17 @@ func TestFormatsOfNodes(t *testing.T) {
 	o := impatient(redisstore.Options{Addrs: []string{on.Addr()}, Node: "the old one"})
 	old := open(t, o)
 	o.Node = "the new one"
-	if err := redisstore.RegisterAs(t.Context(), o, 2); err == nil || !strings.Contains(err.Error(), "the old one") || !strings.Contains(err.Error(), "stop them first") {
+	if err := redisstore.RegisterAs(t.Context(), o, 3); err == nil || !strings.Contains(err.Error(), "the old one") || !strings.Contains(err.Error(), "stop them first") {
 		t.Fatalf("a node of a newer version, while an older one runs: %v", err)
 	}
 	resumes(t, old)
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := redisstore.RegisterAs(t.Context(), o, 2); err != nil {
+	if err := redisstore.RegisterAs(t.Context(), o, 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := redisstore.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "format 2") || !strings.Contains(err.Error(), "upgrade this node") {
+	if _, err := redisstore.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "format 3") || !strings.Contains(err.Error(), "upgrade this node") {
 		t.Fatalf("a node of an older version: %v", err)
 	}
 }
@@ -206,10 +206,10 @@ func TestNodeIsOvertaken(t *testing.T) {
 	on := redistest.StartServer(t)
 	s := openOn(t, on)
 	resumes(t, s)
-	if err := on.Client().HSet(t.Context(), "pr{meta}", "format", 2).Err(); err != nil {
+	if err := on.Client().HSet(t.Context(), "pr{meta}", "format", 3).Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.BeatAs(t.Context(), 1)
+	s.BeatAs(t.Context(), 2)
 	_, err := s.Enqueue(t.Context(), request(1, time.Now(), 1))
 	if !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), "upgrade this node") {
 		t.Fatalf("enqueue by a node of an older version: %v", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"postrider/queue"
@@ -18,8 +17,8 @@ func (s *Store) Apply(ctx context.Context, op queue.Operation) (queue.Applied, e
 		return done, err
 	}
 	defer s.leave()
-	if rules.Concerns(op.Action) == nil {
-		return done, fmt.Errorf("apply: %s is no action", op.Action)
+	if err := rules.Operation(&op); err != nil {
+		return done, fmt.Errorf("apply: %w", err)
 	}
 	f, err := rules.Compile(&op.Filter)
 	if err != nil {
@@ -103,12 +102,25 @@ func (o *operation) plan(m *message) (*changeSet, queue.Applied) {
 			ch.becomes.Pending = o.op.Action
 		} else {
 			done.Changed++
-			became, v := rules.Done(&m.Message, r.Recipient, o.op.Action, by, o.op.Now)
+			became, v := o.act(m, r, by)
 			ch.status, ch.becomes, ch.event, ch.asked = statusNone, became, &v, unasked(r)
 		}
 		set.changes = append(set.changes, ch)
 	}
+	if o.op.Action == queue.ActionReschedule && !o.op.ExpiresAt.IsZero() {
+		became := m.Message
+		became.ExpiresAt = o.op.ExpiresAt
+		set.header = header(&became)
+	}
 	return set, done
+}
+
+// act does the action to a recipient that is not leased.
+func (o *operation) act(m *message, r *stored, by rules.Asked) (queue.Recipient, queue.Event) {
+	if o.op.Action == queue.ActionReschedule {
+		return rules.Rescheduled(&m.Message, r.Recipient, o.op)
+	}
+	return rules.Done(&m.Message, r.Recipient, o.op.Action, by, o.op.Now)
 }
 
 // unasked is what becomes of who asked for an action, once it is done.
@@ -121,14 +133,7 @@ func unasked(r *stored) string {
 
 func (o *operation) matches(r *stored) bool {
 	shown := r.shown()
-	if r.active() {
-		if o.op.Action == queue.ActionRelease {
-			return false
-		}
-	} else if !slices.Contains(rules.Concerns(o.op.Action), r.State) {
-		return false
-	}
-	return o.filter.Recipient(&shown, shown.State)
+	return rules.Concerned(o.op.Action, &r.Recipient, r.active()) && o.filter.Recipient(&shown, shown.State)
 }
 
 // endPending does what was asked for while the recipients were leased. What

@@ -219,7 +219,7 @@ func (s *Store) history(ctx context.Context, id queue.MessageID) ([]queue.Event,
 func queued(m *queue.Message, recipients int) queue.Event {
 	return queue.Event{
 		ID: queue.NewEventID(m.AcceptedAt, queue.RecipientID(m.ID), 0), Kind: queue.EventQueued, At: m.AcceptedAt,
-		Account: m.Account, Message: m.ID, Recipients: recipients,
+		Account: m.Account, Message: m.ID, Due: m.NotBefore, Recipients: recipients,
 	}
 }
 

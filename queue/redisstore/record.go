@@ -20,7 +20,12 @@ const (
 	statusKeep    = 255
 )
 
-const flagDoubt = 1
+// Flags of a record. Those that wait are counted in their lanes; before format 2
+// they were not.
+const (
+	flagDoubt   = 1
+	flagCounted = 2
+)
 
 // front is what stands before the state in a record: rev, token, status.
 const front = 4 + 8 + 1
@@ -86,6 +91,9 @@ func (s *Store) tail(m *queue.Message, r *queue.Recipient) []byte {
 	b[0], b[1] = byte(r.State), byte(r.Pending)
 	if r.InDoubt {
 		b[2] = flagDoubt
+	}
+	if rules.Waits(r.State) {
+		b[2] |= flagCounted
 	}
 	putUint48(b[3:], uint64(due))
 	binary.BigEndian.PutUint16(b[9:], uint16(len(r.Lane)))
@@ -213,8 +221,9 @@ func damaged(what string, id fmt.Stringer) error {
 	return fmt.Errorf("%s %s cannot be read: %w: %w", what, id, queue.ErrUnavailable, codec.ErrCodec)
 }
 
-// header writes what never changes of a message: priority and account, which
-// scripts read, and the rest.
+// header writes what is known of a message but for its recipients and content:
+// priority and account, which scripts read, and the rest. Only
+// queue.ActionReschedule changes it.
 func header(m *queue.Message) string {
 	e := codec.Encoder{B: make([]byte, 0, 256)}
 	e.Byte('0' + byte(m.Priority))

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,43 @@ func (s *Store) GetRecord(ctx context.Context, kind queue.RecordKind, name strin
 		return queue.Record{}, fmt.Errorf("get %s %q: %w", kind, name, err)
 	}
 	return decodeRegistry(kind, name, cmds[0].(*redis.StringCmd).Val())
+}
+
+// getMany is how many records one command asks for.
+const getMany = 500
+
+// GetRecords returns those that exist, in one round trip.
+func (s *Store) GetRecords(ctx context.Context, kind queue.RecordKind, names []string) ([]queue.Record, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	cmds, err := s.sv.ask(ctx, s.o.Timeout, s.keys.registry(), func(ctx context.Context, p redis.Pipeliner) {
+		for some := range slices.Chunk(names, getMany) {
+			p.HMGet(ctx, s.keys.registry()+"r"+string(kind), some...)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get %d records of %s: %w", len(names), kind, err)
+	}
+	var rs []queue.Record
+	for n, cmd := range cmds {
+		for i, v := range cmd.(*redis.SliceCmd).Val() {
+			text, ok := v.(string)
+			if !ok {
+				continue
+			}
+			r, err := decodeRegistry(kind, names[n*getMany+i], text)
+			if err != nil {
+				return nil, err
+			}
+			rs = append(rs, r)
+		}
+	}
+	return rs, nil
 }
 
 func decodeRegistry(kind queue.RecordKind, name, v string) (queue.Record, error) {

@@ -22,7 +22,7 @@ var scripts = struct {
 	events, page, sweep, trim, adopt                         *script
 	put, drop                                                *script
 	rate, slot, free, claim, unclaim, cache                  *script
-	bury, unstage, staged, strip, annal                      *script
+	bury, unstage, staged, strip, annal, weigh               *script
 }{
 	enqueue: load("enqueue", false, "prelude"),
 	stage:   load("stage", false),
@@ -54,6 +54,7 @@ var scripts = struct {
 	staged:  load("staged", true),
 	strip:   load("strip", true, "prelude"),
 	annal:   load("annal", false, "prelude"),
+	weigh:   load("weigh", true, "prelude"),
 	cache:   load("cache", true),
 }
 

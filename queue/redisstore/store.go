@@ -82,6 +82,9 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.sv.watchReplicas(ctx)
+	if err := s.startCounting(ctx); err != nil {
+		return err
+	}
 	s.tasks.Go(s.watch)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"postrider/queue"
 )
@@ -16,12 +17,15 @@ const (
 	MaxAccount = 1024
 	// MaxKey is how many octets an idempotency key may have.
 	MaxKey = 4096
+	// MaxCredential is how many octets the id of a credential may have.
+	MaxCredential = 256
 )
 
 // Enqueue reports what is wrong with a request to enqueue, apart from its
 // content: the ids, the number of recipients (1 to queue.MaxRecipients), the
-// states that they start in and the lengths of names (MaxLane, MaxAccount,
-// MaxKey). Who is final already needs no lane.
+// states that they start in, the labels (see queue.Labels) and the lengths of
+// names (MaxLane, MaxAccount, MaxKey, MaxCredential). Who is final already needs
+// no lane.
 func Enqueue(r *queue.EnqueueRequest) error {
 	m := &r.Message
 	switch {
@@ -31,6 +35,11 @@ func Enqueue(r *queue.EnqueueRequest) error {
 		return fmt.Errorf("it has %d recipients, and may have 1 to %d", len(r.Recipients), queue.MaxRecipients)
 	case len(m.Account) > MaxAccount || len(r.Idempotency.Key) > MaxKey:
 		return errors.New("the name of its account or its idempotency key is too long")
+	case len(m.Credential) > MaxCredential:
+		return fmt.Errorf("the id of its credential has %d octets, and may have %d", len(m.Credential), MaxCredential)
+	}
+	if err := labels(&m.Labels); err != nil {
+		return err
 	}
 	for i := range r.Recipients {
 		rcpt := &r.Recipients[i]
@@ -42,6 +51,50 @@ func Enqueue(r *queue.EnqueueRequest) error {
 		case !st.Final() && (rcpt.Lane == "" || len(rcpt.Lane) > MaxLane):
 			return fmt.Errorf("recipient %s has the lane %.330q", rcpt.ID, rcpt.Lane)
 		}
+	}
+	return nil
+}
+
+// labels reports what labels may not be.
+func labels(l *queue.Labels) error {
+	switch {
+	case len(l.Stream) > queue.MaxStream || !utf8.ValidString(l.Stream):
+		return fmt.Errorf("its stream has more than %d octets, or is no UTF-8", queue.MaxStream)
+	case len(l.List) > queue.MaxList || !utf8.ValidString(l.List):
+		return fmt.Errorf("its list has more than %d octets, or is no UTF-8", queue.MaxList)
+	case len(l.Tags) > queue.MaxTags:
+		return fmt.Errorf("it has %d tags, and may have %d", len(l.Tags), queue.MaxTags)
+	case len(l.Metadata) > queue.MaxMetadata:
+		return fmt.Errorf("its metadata has %d pairs, and may have %d", len(l.Metadata), queue.MaxMetadata)
+	}
+	for i, tag := range l.Tags {
+		switch {
+		case tag == "" || len(tag) > queue.MaxTag || !utf8.ValidString(tag):
+			return fmt.Errorf("tag %d is empty, has more than %d octets, or is no UTF-8", i, queue.MaxTag)
+		case slices.Contains(l.Tags[:i], tag):
+			return fmt.Errorf("tag %d is there twice", i)
+		}
+	}
+	octets := 0
+	for name, value := range l.Metadata {
+		octets += len(name) + len(value)
+		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return errors.New("a name of its metadata is empty, or it is no UTF-8")
+		}
+	}
+	if octets > queue.MaxMetadataBytes {
+		return fmt.Errorf("its metadata has %d octets, and may have %d", octets, queue.MaxMetadataBytes)
+	}
+	return nil
+}
+
+// Operation reports what is wrong with an operation, apart from its filter.
+func Operation(op *queue.Operation) error {
+	switch {
+	case Concerns(op.Action) == nil:
+		return fmt.Errorf("%s is no action", op.Action)
+	case op.Action == queue.ActionReschedule && op.Due.IsZero() && op.ExpiresAt.IsZero():
+		return errors.New("neither another time nor another end is given")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,7 @@ func TestEnqueue(t *testing.T) {
 		}, true},
 		"too long an account":         {func(r *queue.EnqueueRequest) { r.Message.Account = long(rules.MaxAccount + 1) }, false},
 		"too long a key":              {func(r *queue.EnqueueRequest) { r.Idempotency.Key = long(rules.MaxKey + 1) }, false},
+		"too long a credential":       {func(r *queue.EnqueueRequest) { r.Message.Credential = long(rules.MaxCredential + 1) }, false},
 		"too long a lane":             {func(r *queue.EnqueueRequest) { r.Recipients[1].Lane = queue.Lane(long(rules.MaxLane + 1)) }, false},
 		"no lane":                     {func(r *queue.EnqueueRequest) { r.Recipients[1].Lane = "" }, false},
 		"no lane for what is over":    {func(r *queue.EnqueueRequest) { r.Recipients[1].State, r.Recipients[1].Lane = queue.StateSuppressed, "" }, true},
@@ -108,5 +110,76 @@ func TestSettlements(t *testing.T) {
 	}
 	if ids, err := rules.Settlements(l, nil); len(ids) > 0 || err != nil {
 		t.Errorf("none at all: %v, %v", ids, err)
+	}
+}
+
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	tags := func(n int) (l queue.Labels) {
+		for i := range n {
+			l.Tags = append(l.Tags, long(i+1))
+		}
+		return l
+	}
+	pairs := func(n, size int) queue.Labels {
+		l := queue.Labels{Metadata: map[string]string{}}
+		for i := range n {
+			name := fmt.Sprintf("%02d", i)
+			l.Metadata[name] = long(size - len(name))
+		}
+		return l
+	}
+	for name, c := range map[string]struct {
+		l  queue.Labels
+		ok bool
+	}{
+		"none":                       {queue.Labels{}, true},
+		"empty lists":                {queue.Labels{Tags: []string{}, Metadata: map[string]string{}}, true},
+		"a stream and a list":        {queue.Labels{Stream: long(queue.MaxStream), List: long(queue.MaxList)}, true},
+		"too long a stream":          {queue.Labels{Stream: long(queue.MaxStream + 1)}, false},
+		"a stream that is no UTF-8":  {queue.Labels{Stream: "\xff"}, false},
+		"too long a list":            {queue.Labels{List: long(queue.MaxList + 1)}, false},
+		"a list that is no UTF-8":    {queue.Labels{List: "a\xff"}, false},
+		"as many tags as there are":  {tags(queue.MaxTags), true},
+		"too many tags":              {tags(queue.MaxTags + 1), false},
+		"a tag as long as it may be": {queue.Labels{Tags: []string{long(queue.MaxTag)}}, true},
+		"too long a tag":             {queue.Labels{Tags: []string{"a", long(queue.MaxTag + 1)}}, false},
+		"an empty tag":               {queue.Labels{Tags: []string{"a", ""}}, false},
+		"a tag twice":                {queue.Labels{Tags: []string{"a", "b", "a"}}, false},
+		"a tag in two cases":         {queue.Labels{Tags: []string{"a", "A"}}, true},
+		"a tag that is no UTF-8":     {queue.Labels{Tags: []string{"\xc3"}}, false},
+		"as many pairs as there are": {pairs(queue.MaxMetadata, 10), true},
+		"too many pairs":             {pairs(queue.MaxMetadata+1, 10), false},
+		"as many octets as may be":   {pairs(4, queue.MaxMetadataBytes/4), true},
+		"too many octets":            {pairs(4, queue.MaxMetadataBytes/4+1), false},
+		"a pair without a name":      {queue.Labels{Metadata: map[string]string{"": "v"}}, false},
+		"a pair without a value":     {queue.Labels{Metadata: map[string]string{"n": ""}}, true},
+		"a name that is no UTF-8":    {queue.Labels{Metadata: map[string]string{"\xff": "v"}}, false},
+		"a value that is no UTF-8":   {queue.Labels{Metadata: map[string]string{"n": "\xff"}}, false},
+	} {
+		r := request()
+		r.Message.Labels = c.l
+		if err := rules.Enqueue(r); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOperations(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		op queue.Operation
+		ok bool
+	}{
+		"hold":                        {queue.Operation{Action: queue.ActionHold}, true},
+		"no action":                   {queue.Operation{}, false},
+		"an unknown one":              {queue.Operation{Action: 99}, false},
+		"rescheduled to another time": {queue.Operation{Action: queue.ActionReschedule, Due: now}, true},
+		"rescheduled to another end":  {queue.Operation{Action: queue.ActionReschedule, ExpiresAt: now}, true},
+		"rescheduled to nothing":      {queue.Operation{Action: queue.ActionReschedule}, false},
+	} {
+		if err := rules.Operation(&c.op); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

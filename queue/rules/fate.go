@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"postrider/queue"
@@ -28,12 +29,27 @@ func Concerns(a queue.Action) []queue.State {
 		return []queue.State{queue.StateHeld}
 	case queue.ActionCancel, queue.ActionExpire:
 		return []queue.State{queue.StateQueued, queue.StateDeferred, queue.StateScheduled, queue.StateHeld}
+	case queue.ActionReschedule:
+		return []queue.State{queue.StateQueued, queue.StateScheduled}
 	}
 	return nil
 }
 
+// Concerned reports whether an action is for r, as it is or, if it is leased,
+// when that has ended.
+func Concerned(a queue.Action, r *queue.Recipient, leased bool) bool {
+	switch {
+	case leased:
+		return a != queue.ActionRelease && a != queue.ActionReschedule
+	case a == queue.ActionReschedule && r.Attempts > 0:
+		return false
+	}
+	return slices.Contains(Concerns(a), r.State)
+}
+
 // Act does an action to r, which is not leased, and returns what it is called
-// as an event. The action must be one, and concern the state of r (see Concerns).
+// as an event. The action must be one that may be pending (all but
+// queue.ActionReschedule), and concern the state of r (see Concerns).
 // Released and retried ones are due now at the latest, retried ones that were due
 // before keep their turn. Act leaves Pending, UpdatedAt and Events to its caller:
 // see Done.
@@ -63,6 +79,26 @@ func Act(r *queue.Recipient, a queue.Action, now time.Time) queue.EventKind {
 	return kind
 }
 
+// Rescheduled returns the recipient r, which queue.ActionReschedule concerns (see
+// Concerned), with its new time, and the event of it. One that is due already
+// keeps its turn.
+func Rescheduled(m *queue.Message, r queue.Recipient, op *queue.Operation) (queue.Recipient, queue.Event) {
+	switch {
+	case op.Due.IsZero():
+	case op.Due.After(op.Now):
+		r.State, r.Due = queue.StateScheduled, op.Due
+	default:
+		r.State = queue.StateQueued
+		if r.Due.After(op.Now) {
+			r.Due = op.Now
+		}
+	}
+	r.UpdatedAt = op.Now
+	v := Event(m, &r, queue.EventScheduled, op.Now)
+	v.Actor, v.Reason, v.Due = op.Actor, op.Reason, r.Due
+	return r, v
+}
+
 // FinalEvent returns the kind of event for a state, which must be final.
 func FinalEvent(s queue.State) queue.EventKind {
 	switch s {
@@ -78,6 +114,14 @@ func FinalEvent(s queue.State) queue.EventKind {
 		return queue.EventCancelled
 	}
 	return queue.EventSuppressed
+}
+
+// Ended makes the event of r, which is final from the beginning, with the attempt
+// that says why.
+func Ended(m *queue.Message, r *queue.Recipient, at time.Time) queue.Event {
+	v := Event(m, r, FinalEvent(r.State), at)
+	v.Attempt = r.Last
+	return v
 }
 
 // Event makes the next event in the life of r, and counts it in r.Events. Its

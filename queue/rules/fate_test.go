@@ -46,7 +46,7 @@ func TestNoActionConcernsNobody(t *testing.T) {
 			t.Errorf("%s concerns %v", a, ss)
 		}
 	}
-	for _, a := range actions {
+	for _, a := range append(slices.Clone(actions), queue.ActionReschedule) {
 		ss := rules.Concerns(a)
 		if len(ss) == 0 || slices.ContainsFunc(ss, queue.State.Final) || slices.Contains(ss, queue.StateActive) {
 			t.Errorf("%s concerns %v", a, ss)
@@ -175,6 +175,71 @@ func TestOutcomeWithAnActionPending(t *testing.T) {
 		// The notice that was asked for is of the outcome.
 		if v.Delayed != (r.State == c.outcome) || r.Delayed != (c.outcome == queue.StateDeferred) {
 			t.Errorf("%s: delayed: event %t, recipient %t", name, v.Delayed, r.Delayed)
+		}
+	}
+}
+
+func TestEndedTellsOfTheAttemptThatSaysWhy(t *testing.T) {
+	t.Parallel()
+	m := &queue.Message{ID: id, Account: "shop"}
+	r := &queue.Recipient{ID: id.Recipient(0), State: queue.StateSuppressed, Class: queue.ClassRcptSuppressed, Last: &queue.Attempt{Error: "it is on the list"}}
+	v := rules.Ended(m, r, now)
+	if v.Kind != queue.EventSuppressed || v.Attempt != r.Last || v.Class != r.Class || v.Recipient != r.ID || r.Events != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestWhomActionsConcern(t *testing.T) {
+	t.Parallel()
+	for _, a := range append(slices.Clone(actions), queue.ActionReschedule, queue.ActionNone) {
+		for _, st := range queue.States() {
+			for _, attempts := range []int{0, 1} {
+				r := &queue.Recipient{State: st, Attempts: attempts}
+				want := slices.Contains(rules.Concerns(a), st) && (a != queue.ActionReschedule || attempts == 0)
+				if got := rules.Concerned(a, r, false); got != want {
+					t.Errorf("%s of %s after %d attempts: %t", a, st, attempts, got)
+				}
+			}
+		}
+		r := &queue.Recipient{State: queue.StateQueued}
+		if a != queue.ActionNone && rules.Concerned(a, r, true) != (a != queue.ActionRelease && a != queue.ActionReschedule) {
+			t.Errorf("%s of what is leased", a)
+		}
+	}
+}
+
+func TestRescheduled(t *testing.T) {
+	t.Parallel()
+	m := &queue.Message{ID: id, Account: "shop"}
+	hour := time.Hour
+	for name, c := range map[string]struct {
+		state     queue.State
+		due       time.Time // before
+		to        time.Time
+		want      queue.State
+		wantDue   time.Time
+		expiresAt time.Time
+	}{
+		"queued to later":         {queue.StateQueued, now.Add(-hour), now.Add(hour), queue.StateScheduled, now.Add(hour), time.Time{}},
+		"scheduled to earlier":    {queue.StateScheduled, now.Add(9 * hour), now.Add(hour), queue.StateScheduled, now.Add(hour), time.Time{}},
+		"scheduled to now":        {queue.StateScheduled, now.Add(9 * hour), now, queue.StateQueued, now, now.Add(hour)},
+		"scheduled to the past":   {queue.StateScheduled, now.Add(9 * hour), now.Add(-hour), queue.StateQueued, now, time.Time{}},
+		"due, to now":             {queue.StateQueued, now.Add(-hour), now, queue.StateQueued, now.Add(-hour), time.Time{}},
+		"only the end, scheduled": {queue.StateScheduled, now.Add(hour), time.Time{}, queue.StateScheduled, now.Add(hour), now.Add(hour)},
+		"only the end, queued":    {queue.StateQueued, now.Add(-hour), time.Time{}, queue.StateQueued, now.Add(-hour), now.Add(hour)},
+	} {
+		was := queue.Recipient{ID: id.Recipient(0), State: c.state, Due: c.due, Events: 3, UpdatedAt: now.Add(-hour)}
+		op := &queue.Operation{Action: queue.ActionReschedule, Now: now, Due: c.to, ExpiresAt: c.expiresAt, Actor: "op", Reason: "why"}
+		r, v := rules.Rescheduled(m, was, op)
+		if r.State != c.want || !r.Due.Equal(c.wantDue) || !r.UpdatedAt.Equal(now) || r.Events != 4 {
+			t.Errorf("%s: recipient is %+v", name, r)
+		}
+		want := queue.Event{
+			ID: queue.NewEventID(now, r.ID, 3), Kind: queue.EventScheduled, At: now, Account: "shop", Message: id,
+			Recipient: r.ID, Actor: "op", Reason: "why", Due: c.wantDue,
+		}
+		if !reflect.DeepEqual(v, want) {
+			t.Errorf("%s: event is %+v, want %+v", name, v, want)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (e *env) lived() (ids []queue.MessageID) {
 	ids = e.busy(20)
 	e.pass(ttl + time.Second) // what was left leased waits again
 	ids = append(ids,
-		e.put(mail{account: "états", idem: e.key("k", 7), to: []rcpt{
+		e.put(mail{account: "états", idem: e.key("k", 7), facts: labelled, to: []rcpt{
 			{addr: `"two words"@Example.ORG`, lane: "route:1"},
 			{addr: "grün@münchen.example", state: queue.StateHeld},
 			{addr: "later@example.org", state: queue.StateScheduled, due: e.now.Add(time.Hour)},

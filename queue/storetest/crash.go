@@ -21,6 +21,7 @@ func crashTests(h Harness) []test {
 		{"settle", crashSettle},
 		{"mark", crashMark},
 		{"apply", crashApply},
+		{"rescheduling", crashReschedule},
 		{"change of records", crashRegistry},
 		{"sweep", crashSweep},
 		{"removal of a content", crashRemove},

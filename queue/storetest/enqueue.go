@@ -13,6 +13,7 @@ import (
 func enqueueTests() []test {
 	return []test{
 		{"what went in comes out", enqueueRoundTrip},
+		{"what is said about a message is kept, and leased with it", enqueueLabels},
 		{"one and a thousand recipients", enqueueSizes},
 		{"a request outside the limits is refused and leaves nothing", enqueueLimits},
 		{"a message id is taken once", enqueueTwice},
@@ -72,6 +73,47 @@ func enqueueRoundTrip(e *env) {
 	e.is(err, queue.ErrNotFound)
 }
 
+func enqueueLabels(e *env) {
+	one := func(change func(m *queue.Message)) mail { return mail{facts: change, to: lanes("a", "b")} }
+	for what, in := range map[string]mail{
+		"everything":     one(labelled),
+		"RequireTLS":     one(func(m *queue.Message) { m.Envelope.RequireTLS = true }),
+		"a sandbox":      one(func(m *queue.Message) { m.Sandbox = true }),
+		"a credential":   one(func(m *queue.Message) { m.Credential = "key_1" }),
+		"for later":      one(func(m *queue.Message) { m.NotBefore = m.AcceptedAt.Add(time.Hour) }),
+		"a stream":       one(func(m *queue.Message) { m.Labels.Stream = "s" }),
+		"a list":         one(func(m *queue.Message) { m.Labels.List = "l" }),
+		"a tag":          one(func(m *queue.Message) { m.Labels.Tags = []string{"t"} }),
+		"a pair":         one(func(m *queue.Message) { m.Labels.Metadata = map[string]string{"k": "v"} }),
+		"a pair of none": one(func(m *queue.Message) { m.Labels.Metadata = map[string]string{"k": ""} }),
+		"nothing":        one(nil),
+	} {
+		in.lease = e.ask(1)
+		r, err := e.request(in)
+		e.ok(err)
+		want := canonical(queue.Entry{Message: r.Message}).Message
+		out, err := e.s.Enqueue(e.ctx, r)
+		e.want(err == nil && len(out.Leases) == 1, "%s: %d leases, %v", what, len(out.Leases), err)
+		is := func(where string, m queue.Message) {
+			e.Helper()
+			got := canonical(queue.Entry{Message: m}).Message
+			e.want(reflect.DeepEqual(got, want), "%s, %s:\n got %+v\nwant %+v", what, where, got, want)
+		}
+		is("read", e.entry(out.ID).Message)
+		is("leased with the enqueue", out.Leases[0].Message)
+		l := e.one()
+		is("leased", l.Message)
+		for _, l := range []queue.Lease{l, out.Leases[0]} {
+			e.ok(e.outcome(l, queue.StateDelivered, time.Time{}))
+		}
+		e.reopen()
+		is("after a restart", e.entry(out.ID).Message)
+		past, err := e.s.History(e.ctx, out.ID)
+		e.ok(err)
+		e.want(past[0].Kind == queue.EventQueued && past[0].Due.Equal(want.NotBefore), "%s: the first event is %s, due %s", what, past[0].Kind, past[0].Due)
+	}
+}
+
 func enqueueSizes(e *env) {
 	for _, n := range []int{1, 2, queue.MaxRecipients} {
 		id := e.put(mail{to: many(n, "big.example")})
@@ -92,6 +134,8 @@ func enqueueLimits(e *env) {
 		"ids out of order":       func(r *queue.EnqueueRequest) { r.Recipients[0].ID = r.Message.ID.Recipient(7) },
 		"an active recipient":    func(r *queue.EnqueueRequest) { r.Recipients[3].State = queue.StateActive },
 		"a recipient of no lane": func(r *queue.EnqueueRequest) { r.Recipients[3].Lane = "" },
+		"a tag twice":            func(r *queue.EnqueueRequest) { r.Message.Labels.Tags = []string{"a", "b", "a"} },
+		"an empty tag":           func(r *queue.EnqueueRequest) { r.Message.Labels.Tags = []string{""} },
 	}
 	for what, breaks := range broken {
 		r, err := e.request(mail{to: many(queue.MaxRecipients, "")})

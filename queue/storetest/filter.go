@@ -27,10 +27,23 @@ func (e *env) gallery() []queue.RecipientID {
 		}
 		e.pass(time.Minute)
 	}
-	add(mail{account: "a", sender: "x@One.Example", to: []rcpt{{addr: "bob@Example.ORG", lane: "l1"}, {addr: "Bob@example.org", lane: "l2"}}})
-	add(mail{account: "a", sender: "y@one.example", to: []rcpt{{addr: "bob@example.net", lane: "l1", state: queue.StateHeld}, {addr: "carl@sub.example.org", lane: "l3", state: queue.StateScheduled, due: e.now.Add(99 * time.Hour)}}})
-	add(mail{account: "b", sender: "x@one.example", to: []rcpt{{addr: "bob@example.org", lane: "l4"}, {addr: "dora@example.org", lane: "l4", state: queue.StateBounced}}})
-	add(mail{account: "b", sender: "x@two.example", to: []rcpt{{addr: "eve@example.com", lane: "l5"}}})
+	author := func(from, subject, id string) func(m *queue.Message) {
+		return func(m *queue.Message) {
+			m.Header = queue.Header{Subject: subject, MessageID: id}
+			m.Header.From, _ = queue.ParseAddress(from)
+		}
+	}
+	add(mail{account: "a", sender: "x@One.Example", facts: labelled, to: []rcpt{{addr: "bob@Example.ORG", lane: "l1"}, {addr: "Bob@example.org", lane: "l2"}}})
+	add(mail{account: "a", sender: "y@one.example", facts: author("Me@Author.Example", "Your ÖRDER, σίσυφος", "1@id"), to: []rcpt{{addr: "bob@example.net", lane: "l1", state: queue.StateHeld}, {addr: "carl@sub.example.org", lane: "l3", state: queue.StateScheduled, due: e.now.Add(99 * time.Hour)}}})
+	add(mail{account: "b", sender: "x@one.example", facts: func(m *queue.Message) {
+		author("you@author.example", "about your order", "2@id")(m)
+		m.Labels.Tags = []string{"sale"}
+		m.Labels.Metadata = map[string]string{"order": "12", "none": "x"}
+	}, to: []rcpt{{addr: "bob@example.org", lane: "l4"}, {addr: "dora@example.org", lane: "l4", state: queue.StateBounced}}})
+	add(mail{account: "b", sender: "x@two.example", facts: func(m *queue.Message) {
+		author("", "", "")(m)
+		m.Credential, m.Labels.Stream = "key_8", "news"
+	}, to: []rcpt{{addr: "eve@example.com", lane: "l5"}}})
 	for _, l := range e.lease(20) {
 		switch l.Lane {
 		case "l4":
@@ -77,6 +90,25 @@ func filters(all []queue.RecipientID) map[string]struct {
 		"since":               {queue.Filter{Since: at(1)}, []int{2, 3, 4, 5, 6}},
 		"until":               {queue.Filter{Until: at(1)}, []int{0, 1}},
 		"between":             {queue.Filter{Since: at(1), Until: at(2)}, []int{2, 3}},
+		"author":              {queue.Filter{From: "Me@AUTHOR.example"}, []int{2, 3}},
+		"author's case":       {queue.Filter{From: "me@author.example"}, nil},
+		"author's domain":     {queue.Filter{From: "@author.EXAMPLE"}, []int{2, 3, 4, 5}},
+		"subject":             {queue.Filter{Subject: "Order"}, []int{4, 5}},
+		"subject in any case": {queue.Filter{Subject: "yOuR örder"}, []int{2, 3}},
+		"subject with sigmas": {queue.Filter{Subject: "ΣΊΣΥΦΟΣ"}, []int{2, 3}},
+		"two in the subject":  {queue.Filter{Subject: "YOUR"}, []int{2, 3, 4, 5}},
+		"message id":          {queue.Filter{MessageID: "2@id"}, []int{4, 5}},
+		"part of an id":       {queue.Filter{MessageID: "@id"}, nil},
+		"stream":              {queue.Filter{Stream: "news"}, []int{0, 1, 6}},
+		"tag":                 {queue.Filter{Tag: "sale"}, []int{0, 1, 4, 5}},
+		"tag, not ASCII":      {queue.Filter{Tag: "grün"}, []int{0, 1}},
+		"part of a tag":       {queue.Filter{Tag: "sal"}, nil},
+		"metadata":            {queue.Filter{Metadata: map[string]string{"order": "12"}}, []int{0, 1, 4, 5}},
+		"all the metadata":    {queue.Filter{Metadata: map[string]string{"order": "12", "customer": "äöü"}}, []int{0, 1}},
+		"an empty value":      {queue.Filter{Metadata: map[string]string{"none": ""}}, []int{0, 1}},
+		"metadata not there":  {queue.Filter{Metadata: map[string]string{"order": "12", "nothing": ""}}, nil},
+		"credential":          {queue.Filter{Credential: "key_7"}, []int{0, 1}},
+		"of the message":      {queue.Filter{Credential: "key_8", Stream: "news", Sender: "@two.example"}, []int{6}},
 		"all together":        {queue.Filter{Account: "a", Domain: "example.org", Lane: "l1", Sender: "@one.example", States: []queue.State{queue.StateQueued}, Recipient: "bob@example.org"}, []int{0}},
 	}
 }

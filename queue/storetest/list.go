@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ func listTests() []test {
 		{"a cursor that is none is refused", listBadCursor},
 		{"counts equal a recount", countsRecount},
 		{"the oldest is known for what waits", countsOldest},
+		{"destinations are counted, and listed by name", destinationsPages},
+		{"a destination says when it is due, and until when it is parked", destinationsDue},
 	}
 }
 
@@ -144,6 +147,115 @@ func (e *env) recount() {
 		e.want(got[s].Recipients == want[s], "%s: count is %d, recount %d", s, got[s].Recipients, want[s])
 		e.want(got[s].Oldest.Equal(oldest[s]), "%s: oldest is %v, recount %v", s, got[s].Oldest, oldest[s])
 	}
+	e.recountLanes(vs)
+}
+
+// recountLanes compares Destinations with what is listed.
+func (e *env) recountLanes(vs []queue.Entry) {
+	e.Helper()
+	want := map[queue.Lane]int64{}
+	for _, v := range vs {
+		for _, r := range v.Recipients {
+			if !r.State.Final() && r.State != queue.StateHeld {
+				want[r.Lane]++
+			}
+		}
+	}
+	got := map[queue.Lane]int64{}
+	for _, d := range e.destinations(3) {
+		got[d.Lane] = d.Waiting
+		e.want(!d.AtLeast, "%s is not counted in full", d.Lane)
+	}
+	e.want(maps.Equal(got, want), "destinations are %v, recount %v", got, want)
+}
+
+// destinations reads all pages.
+func (e *env) destinations(limit int) (all []queue.Destination) {
+	e.Helper()
+	for after := queue.Lane(""); ; after = all[len(all)-1].Lane {
+		ds, err := e.s.Destinations(e.ctx, after, limit)
+		e.ok(err)
+		e.want(len(ds) <= limit, "%d destinations, asked for %d", len(ds), limit)
+		for _, d := range ds {
+			e.want(d.Lane > after && d.Waiting > 0, "after %q comes %+v", after, d)
+			after = d.Lane
+		}
+		all = append(all, ds...)
+		if len(ds) < limit {
+			return all
+		}
+	}
+}
+
+func destinationsPages(e *env) {
+	e.want(len(e.destinations(1)) == 0, "there are destinations")
+	want := map[queue.Lane]int64{}
+	for i := range 30 {
+		lane := queue.Lane(fmt.Sprintf("%slane%d", []string{"", "a", "ü", "\xff"}[i%4], i))
+		e.put(mail{account: fmt.Sprint(i % 3), priority: queue.Priority(1 + i%3), to: many(1+i%5, lane)})
+		want[lane] = int64(1 + i%5)
+	}
+	e.put(mail{to: []rcpt{
+		{lane: "held", state: queue.StateHeld}, {lane: "over", state: queue.StateBounced},
+		{lane: "later", state: queue.StateScheduled, due: e.now.Add(time.Hour)},
+	}})
+	want["later"] = 1
+	for _, step := range []string{"at once", "after a restart"} {
+		for _, limit := range []int{1, 7, 31, 1000} {
+			got := map[queue.Lane]int64{}
+			for _, d := range e.destinations(limit) {
+				got[d.Lane] = d.Waiting
+			}
+			e.want(maps.Equal(got, want), "%s, %d a page: %v, want %v", step, limit, got, want)
+		}
+		e.recount()
+		e.reopen()
+	}
+	// What is leased waits still, until it is settled; it may wait elsewhere then.
+	outcomes := []queue.State{queue.StateDelivered, queue.StateDeferred, queue.StateHeld, queue.StateBounced}
+	for i, l := range e.lease(100) {
+		e.recount()
+		ss := e.settlements(l, outcomes[i%4], e.now.Add(time.Hour))
+		if i%8 == 1 {
+			ss[0].Lane = "elsewhere"
+		}
+		e.ok(e.s.Settle(e.ctx, l, ss))
+	}
+	e.recount()
+	e.apply(queue.Operation{Action: queue.ActionRelease})
+	e.recount()
+	e.apply(queue.Operation{Action: queue.ActionCancel})
+	e.want(len(e.destinations(10)) == 0, "there are destinations of nothing")
+	_, err := e.s.Destinations(e.ctx, "", 0)
+	e.is(err, queue.ErrFilter)
+}
+
+func destinationsDue(e *env) {
+	find := func(lane queue.Lane) (d queue.Destination) {
+		e.Helper()
+		for _, d := range e.destinations(10) {
+			if d.Lane == lane {
+				return d
+			}
+		}
+		e.Fatalf("there is no destination %s", lane)
+		return d
+	}
+	e.put(mail{to: lanes("a")})
+	e.put(mail{account: "blog", to: []rcpt{{lane: "b", state: queue.StateScheduled, due: e.now.Add(time.Hour)}}})
+	e.want(!find("a").NextDue.IsZero() && !find("a").NextDue.After(e.now), "a is due %v", find("a").NextDue)
+	// An engine need not know when something is due that is not due yet.
+	at := find("b").NextDue
+	e.want(at.IsZero() || at.Equal(e.now.Add(time.Hour)), "b is due %v", at)
+	e.park("a", time.Hour)
+	e.park("nothing", time.Hour)
+	e.want(find("a").Parked.Equal(e.now.Add(time.Hour)) && find("b").Parked.IsZero(), "parked: %v, %v", find("a").Parked, find("b").Parked)
+	e.park("a", 0)
+	e.want(find("a").Parked.IsZero(), "parked: %v", find("a").Parked)
+	l := e.one()
+	e.want(find("a").NextDue.IsZero() && find("a").Waiting == 1, "what is leased: %+v", find("a"))
+	e.ok(e.s.Release(e.ctx, l, e.now, nil))
+	e.want(!find("a").NextDue.IsZero(), "what was given back: %+v", find("a"))
 }
 
 func countsRecount(e *env) {

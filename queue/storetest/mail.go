@@ -26,6 +26,16 @@ type mail struct {
 	body     []byte
 	idem     queue.Idempotency
 	lease    *queue.LeaseRequest
+	facts    func(m *queue.Message) // changes it
+}
+
+// labelled gives a message all facts that not every message has.
+func labelled(m *queue.Message) {
+	m.Envelope.RequireTLS, m.Sandbox, m.Credential = true, true, "key_7"
+	m.Labels = queue.Labels{
+		Stream: "news", List: "weekly", Tags: []string{"grün", "sale"},
+		Metadata: map[string]string{"order": "12", "customer": "äöü", "none": ""},
+	}
 }
 
 func lanes(names ...queue.Lane) []rcpt {
@@ -76,6 +86,9 @@ func (e *env) request(m mail) (queue.EnqueueRequest, error) {
 			Content: queue.ContentRef{Size: int64(len(m.body)), HeaderSize: int64(bytes.Index(m.body, []byte("\r\n\r\n")) + 4)},
 		},
 		Idempotency: m.idem, Now: e.now, Lease: m.lease,
+	}
+	if m.facts != nil {
+		m.facts(&r.Message)
 	}
 	for i, to := range m.to {
 		if to.addr == "" {

@@ -38,6 +38,7 @@ type model struct {
 	leases []*grant
 	parked map[queue.Lane]time.Time
 	keys   map[string]queue.MessageID
+	due    time.Time // of the last ActionReschedule
 	tail   queue.Position
 	log    map[queue.MessageID][]queue.EventKind // as the tail saw it
 }
@@ -132,14 +133,24 @@ func (m *model) act(f *fate, a queue.Action) {
 			f.due = m.now
 		}
 		f.loose = true
+	case queue.ActionReschedule:
+		f.state, f.loose = queue.StateQueued, true
+		if m.due.After(m.now) {
+			f.state, f.due, f.loose = queue.StateScheduled, m.due, false
+		} else if f.due.After(m.now) {
+			f.due = m.now
+		}
 	}
 	f.kinds = append(f.kinds, actionKind(a))
 	f.pending = queue.ActionNone
 }
 
 func actionKind(a queue.Action) queue.EventKind {
-	if a == queue.ActionRelease {
+	switch a {
+	case queue.ActionRelease:
 		return queue.EventReleased
+	case queue.ActionReschedule:
+		return queue.EventScheduled
 	}
 	return pendingEnds()[a]
 }

@@ -48,6 +48,8 @@ func concerned(a queue.Action, s queue.State) bool {
 	switch a {
 	case queue.ActionRelease:
 		return s == queue.StateHeld
+	case queue.ActionReschedule:
+		return s == queue.StateQueued || s == queue.StateScheduled
 	case queue.ActionHold, queue.ActionRetry:
 		return s == queue.StateQueued || s == queue.StateDeferred || s == queue.StateScheduled || s == queue.StateActive
 	}
@@ -56,7 +58,12 @@ func concerned(a queue.Action, s queue.State) bool {
 
 func (m *model) apply() {
 	f, selects := m.filter()
-	m.operate(queue.Operation{Action: queue.Action(1 + m.rng.IntN(5)), Filter: f}, selects)
+	op := queue.Operation{Action: queue.Action(1 + m.rng.IntN(6)), Filter: f}
+	if op.Action == queue.ActionReschedule {
+		op.Due = m.now.Add(time.Duration(m.rng.IntN(600)-100) * time.Second)
+		m.due = op.Due
+	}
+	m.operate(op, selects)
 }
 
 // retryNow is for everything, what is leased included.
@@ -75,7 +82,7 @@ func (m *model) operate(op queue.Operation, selects func(f *fate, shown queue.St
 		if f.pending != queue.ActionNone && m.active(f) == open {
 			m.message(id.Message()) // it may have been done meanwhile
 		}
-		asIs := concerned(op.Action, f.state) && selects(f, f.state)
+		asIs := concerned(op.Action, f.state) && selects(f, f.state) && (op.Action != queue.ActionReschedule || f.attempts == 0)
 		asActive := concerned(op.Action, queue.StateActive) && selects(f, queue.StateActive)
 		dueAlready := op.Action == queue.ActionRetry && !f.due.After(m.now)
 		switch leased := m.active(f); {

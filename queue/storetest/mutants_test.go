@@ -119,6 +119,10 @@ func mutants() map[string]func(m *mutant) queue.Store {
 		"the last writer of a record wins":       func(m *mutant) queue.Store { return &lastWins{m} },
 		"retry now forgets what is active":       func(m *mutant) queue.Store { return &retryWaiting{m} },
 		"a stale due time is served":             func(m *mutant) queue.Store { return &early{m} },
+		"records come as they like":              func(m *mutant) queue.Store { return &shuffling{m} },
+		"a message keeps its end":                func(m *mutant) queue.Store { return &endless{m} },
+		"what was tried is rescheduled too":      func(m *mutant) queue.Store { return &rescheduler{m} },
+		"a destination is lost":                  func(m *mutant) queue.Store { return &lossy{m} },
 
 		archiveMutant + "readers stay behind":                  func(m *mutant) queue.Store { return &readerless{m} },
 		archiveMutant + "readers are put forward again":        func(m *mutant) queue.Store { return &hasty{m} },
@@ -208,6 +212,46 @@ func (m *deaf) Apply(ctx context.Context, op queue.Operation) (queue.Applied, er
 		}
 	}
 	return m.Store.Apply(ctx, op)
+}
+
+// shuffling returns records in another order.
+type shuffling struct{ *mutant }
+
+func (m *shuffling) GetRecords(ctx context.Context, kind queue.RecordKind, names []string) ([]queue.Record, error) {
+	rs, err := m.Store.GetRecords(ctx, kind, names)
+	slices.SortFunc(rs, func(a, b queue.Record) int { return strings.Compare(a.Name, b.Name) })
+	return rs, err
+}
+
+// endless does not move the end of messages.
+type endless struct{ *mutant }
+
+func (m *endless) Apply(ctx context.Context, op queue.Operation) (queue.Applied, error) {
+	if !op.ExpiresAt.IsZero() && op.Due.IsZero() {
+		op.Due, op.ExpiresAt = op.ExpiresAt, time.Time{}
+	}
+	op.ExpiresAt = time.Time{}
+	return m.Store.Apply(ctx, op)
+}
+
+// rescheduler retries what was tried when it is to be rescheduled.
+type rescheduler struct{ *mutant }
+
+func (m *rescheduler) Apply(ctx context.Context, op queue.Operation) (queue.Applied, error) {
+	a, err := m.Store.Apply(ctx, op)
+	if op.Action == queue.ActionReschedule && err == nil && !op.DryRun {
+		op.Action, op.Filter.States = queue.ActionRetry, []queue.State{queue.StateDeferred}
+		_, err = m.Store.Apply(ctx, op)
+	}
+	return a, err
+}
+
+// lossy forgets the last destination of a page.
+type lossy struct{ *mutant }
+
+func (m *lossy) Destinations(ctx context.Context, after queue.Lane, limit int) ([]queue.Destination, error) {
+	ds, err := m.Store.Destinations(ctx, after, limit)
+	return ds[:max(len(ds)-1, 0)], err
 }
 
 // keeper does not give back.

@@ -17,6 +17,11 @@ func operateTests() []test {
 		{"the last word about an active recipient counts", operatePendingTwice},
 		{"events say who and why", operateEvents},
 		{"a large selection is done whole", operateLarge},
+		{"reschedule moves what was never tried, and nothing else", rescheduleMoves},
+		{"what is rescheduled is due when that says", rescheduleDue},
+		{"reschedule gives a message another end", rescheduleEnd},
+		{"a large selection is rescheduled whole, each once", rescheduleMany},
+		{"events say to when something was rescheduled", rescheduleEvents},
 		{"a cancelled recipient cannot be settled any more", operateBeforeTakeover},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,6 +17,7 @@ func registryTests(h Harness) []test {
 		{"of those who change a record at once one wins", registryRace},
 		{"a version never comes back", registryGrows},
 		{"listing is by name, prefix and page", registryList},
+		{"many are got at once, in the order asked for", registryMany},
 		{"values and names may be as large as they may be", registrySizes},
 		{"records survive a restart", func(e *env) { registrySurvives(e, e.reopen) }},
 	}
@@ -113,6 +115,46 @@ func registryGrows(e *env) {
 		_, err := e.s.PutRecord(e.ctx, queue.Record{Kind: queue.RecordSetting, Name: "x", Version: last, Value: nil})
 		e.is(err, queue.ErrVersion)
 		e.want(version() == all, "a refused change moved the registry's version")
+	}
+}
+
+func registryMany(e *env) {
+	versions := map[string]uint64{}
+	for i := range 40 {
+		name := fmt.Sprintf("list/%02d", i)
+		versions[name] = e.record(queue.RecordSuppression, name, 0, "of "+name)
+	}
+	e.record(queue.RecordSetting, "list/99", 0, "another kind")
+	e.ok(e.s.DeleteRecord(e.ctx, queue.Record{Kind: queue.RecordSuppression, Name: "list/39", Version: versions["list/39"]}))
+	delete(versions, "list/39")
+	var all, backwards, most []string
+	for i := range 40 {
+		all = append(all, fmt.Sprintf("list/%02d", i))
+	}
+	for _, name := range all {
+		backwards = append([]string{name}, backwards...)
+	}
+	for i := range 2000 {
+		most = append(most, fmt.Sprintf("list/%02d", i))
+	}
+	for what, names := range map[string][]string{
+		"one": {"list/07"}, "none there": {"list/99", "list/39", ""}, "mixed": {"list/05", "nothing", "list/04", "list/39", "list/03"},
+		"all": all, "backwards": backwards, "one twice": {"list/01", "list/02", "list/01"}, "none": {}, "nil": nil, "2000 names": most,
+	} {
+		var want []string
+		for _, name := range names {
+			if versions[name] != 0 {
+				want = append(want, name)
+			}
+		}
+		rs, err := e.s.GetRecords(e.ctx, queue.RecordSuppression, names)
+		e.ok(err)
+		var got []string
+		for _, r := range rs {
+			got = append(got, r.Name)
+			e.want(r.Kind == queue.RecordSuppression && r.Version == versions[r.Name] && string(r.Value) == "of "+r.Name, "%s: record is %+v", what, r)
+		}
+		e.want(slices.Equal(got, want), "%s: got %v, want %v", what, got, want)
 	}
 }
 

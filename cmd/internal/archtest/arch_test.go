@@ -39,17 +39,19 @@ var mayImport = map[string][]string{
 // groundRules narrows imports inside a room: a package below the key may import
 // only these packages of its own room.
 var groundRules = map[string][]string{
-	"queue/archive":    {"queue"},
-	"queue/commitlog":  {},
-	"queue/codec":      {"queue"},
-	"queue/logstore":   {"queue", "queue/codec", "queue/commitlog", "queue/rules", "queue/signal"},
-	"queue/redisstore": {"queue", "queue/codec", "queue/rules", "queue/signal"},
-	"queue/rules":      {"queue"},
-	"queue/redistest":  {},
-	"queue/signal":     {},
-	"queue/storetest":  {"queue"},
-	"mx/dnssim":        {},
-	"relay/smtpsim":    {},
+	"queue/archive":     {"queue"},
+	"queue/commitlog":   {},
+	"queue/codec":       {"queue"},
+	"queue/logstore":    {"queue", "queue/codec", "queue/commitlog", "queue/rules", "queue/signal"},
+	"queue/redisstore":  {"queue", "queue/codec", "queue/rules", "queue/signal"},
+	"queue/rules":       {"queue"},
+	"queue/redistest":   {},
+	"queue/signal":      {},
+	"queue/storetest":   {"queue"},
+	"queue/suppression": {"queue"},
+	"queue/suspension":  {"queue"},
+	"mx/dnssim":         {},
+	"relay/smtpsim":     {},
 }
 
 type goFile struct {

@@ -3,7 +3,7 @@
 -- KEYS: partition
 -- ARGV: touch 0|1, n messages, then for each
 --   now ms (0: the server's), again 0|1, id, priority, account, lease|'' (token I8,
---   id, indexes), ended ms, trouble 0|1, n changes, n hints,
+--   id, indexes), ended ms, trouble 0|1, n changes, n hints, new header|'',
 --   changes of (index, T|R, token or rev, expected pending, status,
 --     record from state on, event|'', asked|''|'-'),
 --   hints of (lane or '', due ms, indexes)
@@ -15,7 +15,8 @@ local a=3
 local function one()
   local now,again,id,prio,acct,lease=tonumber(ARGV[a]),ARGV[a+1]=='1',ARGV[a+2],ARGV[a+3],ARGV[a+4],ARGV[a+5]
   local at,trouble,n,nh=tonumber(ARGV[a+6]),ARGV[a+7]=='1',tonumber(ARGV[a+8]),tonumber(ARGV[a+9])
-  local ch=a+10
+  local head=ARGV[a+10]
+  local ch=a+11
   local hn=ch+8*n
   a=hn+3*nh
   local mk=p..'m'..id
@@ -25,7 +26,7 @@ local function one()
   local r=call('HMGET',mk,'s',unpack(want))
   if not r[1] then return 3 end
   local seg,open,total,fl,events=unpk('>I5I2I2BI4',r[1])
-  local set,shown,stored,ne,done={'HSET',mk},{},{},0,0
+  local set,shown,stored,lanes,ne,done={'HSET',mk},{},{},{},0,0
   local del={}
   for i=0,n-1 do
     local c=ch+8*i
@@ -52,6 +53,7 @@ local function one()
     tally(shown,was,-1) tally(shown,is,1)
     local st2=string.byte(new,1)
     tally(stored,st,-1) tally(stored,st2,1)
+    inlane(lanes,old,13,-1) inlane(lanes,new,0,1)
     if st<6 and st2>=6 then open=open-1 end
     set[#set+1]=ARGV[c] set[#set+1]=pack('>I4I8B',(rev+1)%4294967296,tk,ns)..new
     if ARGV[c+6]~='' then
@@ -70,10 +72,12 @@ local function one()
     for i=0,nh-1 do call('EXISTS',p..'t'..floor(tonumber(ARGV[hn+3*i+1])/width)) end
   end
   if trouble and fl%2==0 then fl=fl+1 end
+  if head~='' then set[#set+1]='h' set[#set+1]=head end
   set[#set+1]='s' set[#set+1]=pack('>I5I2I2BI4',seg,open,total,fl,events+ne)
   call(unpack(set))
   if #del>0 then call('HDEL',mk,unpack(del)) end
   counts(seg,shown,stored)
+  weigh(lanes)
   for i=0,nh-1 do
     later(hz,tonumber(ARGV[hn+3*i+1]),id..ARGV[hn+3*i+2])
   end

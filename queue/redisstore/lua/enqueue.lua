@@ -36,12 +36,12 @@ if ARGV[3]=='1' then
 end
 if max_>0 then promote(now,100) end
 
-local shown,stored,open,f={},{},0,{'HSET',mk,'h',h,'b',ARGV[6]}
+local shown,stored,lanes,open,f={},{},{},0,{'HSET',mk,'h',h,'b',ARGV[6]}
 if ARGV[6]=='' then f[5]=nil f[6]=nil end
 for i=1,n do
   local r=ARGV[recs+i]
   local st=string.byte(r,14)
-  tally(shown,st,1) tally(stored,st,1)
+  tally(shown,st,1) tally(stored,st,1) inlane(lanes,r,13,1)
   if st<6 then open=open+1 end
   f[#f+1]=i-1 f[#f+1]=r
 end
@@ -95,6 +95,7 @@ call('RPUSH',p..'s'..seg,id)
 if sn==0 then call('HSET',p..'g'..seg,'lo',string.format('%.0f',now)) call('ZADD',p..'s',seg,seg) end
 put('sg',seg) put('sn',sn+1)
 counts(seg,shown,stored)
+weigh(lanes)
 if open==0 then ended(id,tonumber(ARGV[12]),ARGV[13]=='1') end
 if ARGV[21]=='0' then log(now,id,0,1+ne) end
 if woken then woke() end

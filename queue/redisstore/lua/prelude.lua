@@ -7,7 +7,7 @@
 -- A record is: rev I4 | token I8 | status B | state B | pending B | flags B |
 -- due I6 (ms) | lane I2+n | the rest, which only Go reads. Status: 0 waits or
 -- final, 1 leased, 2 its lease expired, 3 settled under its token. Flags: 1 in
--- doubt.
+-- doubt, 2 counted in its lane.
 --
 -- The facts of a message are: segment I5 | open recipients I2 | recipients I2 |
 -- flags B (1 trouble, 2 its queued event is still to be imported) | events I4.
@@ -199,6 +199,27 @@ local function counts(seg,shown,stored)
   end
 end
 
+-- inlane adds up what waits by lane: n for a record, whose state is behind at, if
+-- it is one that is counted.
+local function inlane(t,r,at,n)
+  if floor(string.byte(r,at+3)/2)%2==1 then
+    tally(t,sub(r,at+12,at+11+unpk('>I2',r,at+10)),n)
+  end
+end
+
+local function weigh(lanes)
+  for lane,n in pairs(lanes) do
+    if n~=0 then
+      local now=call('HINCRBY',p..'y',lane,n)
+      if now==0 then
+        call('HDEL',p..'y',lane) call('ZREM',p..'z',lane)
+      elseif now==n then
+        call('ZADD',p..'z',0,lane)
+      end
+    end
+  end
+end
+
 -- log appends events n of the message, from number k on, to the event log.
 local function log(now,id,k,n)
   if now==0 then local t=call('TIME') now=t[1]*1000+floor(t[2]/1000) end
@@ -224,7 +245,7 @@ end
 -- touch fails, before anything is written, if a Cluster has moved some of what
 -- may be written elsewhere.
 local function touch(...)
-  call('EXISTS',p..'c',p..'a',p..'v',p..'t',p..'n',p..'x',p..'j',p..'e',...)
+  call('EXISTS',p..'c',p..'a',p..'v',p..'t',p..'n',p..'x',p..'j',p..'e',p..'y',p..'z',...)
 end
 
 local function woke() put('w',get('w')+1) end
