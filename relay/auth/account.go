@@ -2,12 +2,9 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"postrider/queue"
@@ -58,7 +55,7 @@ func (a Account) policy(defaults intake.Policy) (intake.Policy, error) {
 	p := defaults
 	p.Disabled = a.Disabled
 	if len(a.AllowedSenders) > 0 {
-		senders, err := intake.ParseSenders(a.AllowedSenders)
+		senders, err := intake.ParseAddresses(a.AllowedSenders)
 		if err != nil {
 			return p, fmt.Errorf("allowed senders of account %q: %w", a.Name, err)
 		}
@@ -80,108 +77,27 @@ func (a Account) policy(defaults intake.Policy) (intake.Policy, error) {
 	return p, nil
 }
 
-// entry is an account ready for use.
-type entry struct {
-	Account
-	policy  intake.Policy
-	version uint64
-}
-
-// directory keeps copies of accounts until the registry changes.
-type directory struct {
-	store     queue.Registry
-	defaults  intake.Policy
-	freshness time.Duration
-	now       func() time.Time
-
-	mu      sync.Mutex
-	version uint64
-	entries map[string]*entry
-	asked   time.Time // when version was seen
-	changes int       // made here
-}
-
-// lookupTime bounds the wait for the registry: a client that logs in or begins
-// a message gets its answer within two seconds.
-const lookupTime = 1500 * time.Millisecond
-
-// account returns queue.ErrNotFound if there is none, and is quick if it was
-// asked before.
-func (d *directory) account(ctx context.Context, name string) (*entry, error) {
-	now := d.now()
-	e, changes := d.fresh(name, now)
-	if e != nil {
-		return e, nil
+// Policy implements intake.Policies: what the account may do, narrowed by the
+// limits of the key that is used.
+func (a *Authenticator) Policy(ctx context.Context, account, credential string) (intake.Policy, error) {
+	p, err := a.accountPolicy(ctx, account)
+	if err != nil || credential == "" || a.isStaticKey(account, credential) {
+		return p, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	version, err := d.store.RegistryVersion(ctx)
+	k, err := a.directory.key(ctx, credential)
+	if isNotFound(err) {
+		return p, intake.ErrCredential
+	}
 	if err != nil {
-		return nil, fmt.Errorf("look up account: %w", err)
+		return p, err
 	}
-	if e = d.at(version, name, now, changes); e != nil {
-		return e, nil
+	if k.Account != account || k.expired(a.o.Now()) {
+		return p, intake.ErrCredential
 	}
-	r, err := d.store.GetRecord(ctx, queue.RecordAccount, name)
-	if err != nil {
-		return nil, fmt.Errorf("look up account: %w", err)
-	}
-	if e, err = d.entry(r); err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.version == version { // what was read is at least as new
-		d.entries[name] = e
-	}
-	return e, nil
+	return k.narrow(p), nil
 }
 
-// fresh returns a copy that is good without asking, or nil, and the count of
-// changes made here.
-func (d *directory) fresh(name string, now time.Time) (*entry, int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if now.Before(d.asked.Add(d.freshness)) {
-		return d.entries[name], d.changes
-	}
-	return nil, d.changes
-}
-
-// at takes note of the registry's version, seen after so many changes, and
-// returns a copy of that version or nil.
-func (d *directory) at(version uint64, name string, now time.Time, changes int) *entry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.version != version || d.entries == nil {
-		d.version, d.entries = version, map[string]*entry{}
-	}
-	if d.changes == changes {
-		d.asked = now
-	}
-	return d.entries[name]
-}
-
-// changed is called after every change made here: it counts at once.
-func (d *directory) changed() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.changes++
-	d.asked = time.Time{}
-}
-
-func (d *directory) entry(r queue.Record) (*entry, error) {
-	e := &entry{version: r.Version}
-	if err := json.Unmarshal(r.Value, &e.Account); err != nil {
-		return nil, fmt.Errorf("read account %q: %w", r.Name, err)
-	}
-	var err error
-	e.policy, err = e.Account.policy(d.defaults)
-	return e, err
-}
-
-// Policy implements intake.Policies.
-func (a *Authenticator) Policy(ctx context.Context, account string) (intake.Policy, error) {
+func (a *Authenticator) accountPolicy(ctx context.Context, account string) (intake.Policy, error) {
 	switch account {
 	case AccountTrusted:
 		return a.o.Trusted, nil
@@ -199,5 +115,3 @@ func (a *Authenticator) Policy(ctx context.Context, account string) (intake.Poli
 }
 
 var _ intake.Policies = (*Authenticator)(nil)
-
-func isNotFound(err error) bool { return errors.Is(err, queue.ErrNotFound) }

@@ -46,8 +46,8 @@ func (a *Authenticator) checkChange(acc Account) error {
 	if _, ok := a.static[acc.Name]; ok {
 		return fmt.Errorf("account %q: %w", acc.Name, ErrStatic)
 	}
-	if slices.ContainsFunc(acc.Scopes, func(s Scope) bool { return !s.Valid() }) {
-		return fmt.Errorf("scopes %v of account %q: use send, read and admin", acc.Scopes, acc.Name)
+	if err := checkScopes(acc.Scopes); err != nil {
+		return fmt.Errorf("scopes of account %q: %w", acc.Name, err)
 	}
 	_, err := acc.policy(a.o.Defaults)
 	return err
@@ -233,6 +233,6 @@ func (a *Authenticator) CreateFirst(ctx context.Context, name string) (f First, 
 	if err != nil {
 		return First{}, false, err
 	}
-	f.Key, _, err = a.CreateKey(ctx, name, "made at the first start", []Scope{ScopeSend, ScopeRead, ScopeAdmin})
+	f.Key, _, err = a.CreateKey(ctx, NewKey{Account: name, Label: "made at the first start", Scopes: []Scope{ScopeAdmin}})
 	return f, err == nil, err
 }

@@ -117,7 +117,7 @@ func TestChangeOfPasswordEndsCachedLogins(t *testing.T) {
 	want(t, f.login(t, "shop", second), nil, "new password")
 	want(t, f.Delete(t.Context(), "shop"), nil, "delete")
 	want(t, f.login(t, "shop", second), auth.ErrCredentials, "deleted account")
-	_, err = f.Policy(t.Context(), "shop")
+	_, err = f.Policy(t.Context(), "shop", "")
 	want(t, err, queue.ErrNotFound, "policy of a deleted account")
 	want(t, f.Delete(t.Context(), "shop"), queue.ErrNotFound, "delete again")
 }
@@ -132,11 +132,11 @@ func TestDisabledAccountLogsInAndIsToldByPolicy(t *testing.T) {
 	if err != nil || id.Disabled != "invoice is open" || id.Account != "shop" {
 		t.Errorf("%+v %v", id, err)
 	}
-	if p, err := f.Policy(t.Context(), "shop"); err != nil || p.Disabled != "invoice is open" {
+	if p, err := f.Policy(t.Context(), "shop", ""); err != nil || p.Disabled != "invoice is open" {
 		t.Errorf("policy %+v %v", p, err)
 	}
 	want(t, f.Enable(t.Context(), "shop"), nil, "enable")
-	if p, err := f.Policy(t.Context(), "shop"); err != nil || p.Disabled != "" {
+	if p, err := f.Policy(t.Context(), "shop", ""); err != nil || p.Disabled != "" {
 		t.Errorf("policy %+v %v", p, err)
 	}
 }
@@ -148,11 +148,11 @@ func TestKeysCarryScopesAndDieWithTheirAccount(t *testing.T) {
 	})
 	_, err := f.Create(t.Context(), auth.Account{Name: "shop"}, "")
 	want(t, err, nil, "create")
-	send, k, err := f.CreateKey(t.Context(), "shop", "wordpress", []auth.Scope{auth.ScopeSend})
+	send, k, err := f.CreateKey(t.Context(), auth.NewKey{Account: "shop", Label: "wordpress", Scopes: []auth.Scope{auth.ScopeSend}})
 	if err != nil || !strings.HasPrefix(send, "prk_") || !strings.HasPrefix(k.ID, "key_") {
 		t.Fatalf("%q %+v %v", send, k, err)
 	}
-	read, _, err := f.CreateKey(t.Context(), "shop", "", []auth.Scope{auth.ScopeRead})
+	read, _, err := f.CreateKey(t.Context(), auth.NewKey{Account: "shop", Scopes: []auth.Scope{auth.ScopeRead}})
 	want(t, err, nil, "create key")
 	id, err := f.Verify(t.Context(), auth.Attempt{Name: "whatever", Password: send, Remote: home, Scope: auth.ScopeSend})
 	if err != nil || id.Account != "shop" || id.Credential != k.ID || id.May(auth.ScopeRead) {
@@ -173,9 +173,9 @@ func TestKeysCarryScopesAndDieWithTheirAccount(t *testing.T) {
 	_, err = f.Create(t.Context(), auth.Account{Name: "shop"}, "")
 	want(t, err, nil, "create again")
 	want(t, f.login(t, "", read), auth.ErrCredentials, "key of the former account")
-	_, _, err = f.CreateKey(t.Context(), "nobody", "", []auth.Scope{auth.ScopeSend})
+	_, _, err = f.CreateKey(t.Context(), auth.NewKey{Account: "nobody", Scopes: []auth.Scope{auth.ScopeSend}})
 	want(t, err, queue.ErrNotFound, "key for nobody")
-	if _, _, err = f.CreateKey(t.Context(), "shop", "", []auth.Scope{"root"}); err == nil {
+	if _, _, err = f.CreateKey(t.Context(), auth.NewKey{Account: "shop", Scopes: []auth.Scope{"root"}}); err == nil {
 		t.Error("made a key with an unknown scope")
 	}
 }
@@ -191,7 +191,7 @@ func TestStaticAccounts(t *testing.T) {
 	want(t, f.login(t, "shop", "y"), auth.ErrCredentials, "static, wrong")
 	want(t, f.login(t, "trusted", "x"), auth.ErrCredentials, "nobody logs in as trusted")
 	for name, limit := range map[string]int{"shop": 7, auth.AccountTrusted: 1, auth.AccountLocal: 2} {
-		if p, err := f.Policy(t.Context(), name); err != nil || p.HourlyLimit != limit {
+		if p, err := f.Policy(t.Context(), name, ""); err != nil || p.HourlyLimit != limit {
 			t.Errorf("policy of %s: %+v %v", name, p, err)
 		}
 	}
@@ -279,7 +279,7 @@ func TestOtherNodesChangesAreNoticedSoonAndOwnOnesAtOnce(t *testing.T) {
 
 func TestPolicyTakesDefaultsForWhatIsOpen(t *testing.T) {
 	t.Parallel()
-	senders, err := intake.ParseSenders([]string{"example.com"})
+	senders, err := intake.ParseAddresses([]string{"example.com"})
 	want(t, err, nil, "parse")
 	f := open(t, func(o *auth.Options) {
 		o.Defaults = intake.Policy{Senders: senders, From: intake.FromRewrite, HourlyLimit: 10}
@@ -288,11 +288,11 @@ func TestPolicyTakesDefaultsForWhatIsOpen(t *testing.T) {
 	want(t, err, nil, "create")
 	_, err = f.Create(t.Context(), auth.Account{Name: "own", AllowedSenders: []string{"shop.example"}, From: intake.FromReject, HourlyLimit: 3}, "")
 	want(t, err, nil, "create")
-	p, err := f.Policy(t.Context(), "plain")
+	p, err := f.Policy(t.Context(), "plain", "")
 	if err != nil || p.HourlyLimit != 10 || p.From != intake.FromRewrite || !p.Senders.Allow(queue.Address{Local: "a", Domain: "example.com"}) || p.Senders.Any() {
 		t.Errorf("%+v %v", p, err)
 	}
-	p, err = f.Policy(t.Context(), "own")
+	p, err = f.Policy(t.Context(), "own", "")
 	if err != nil || p.HourlyLimit != 3 || p.From != intake.FromReject || p.Senders.Allow(queue.Address{Local: "a", Domain: "example.com"}) {
 		t.Errorf("%+v %v", p, err)
 	}

@@ -65,6 +65,7 @@ func (a *Authenticator) Verify(ctx context.Context, at Attempt) (Identity, error
 	if len(l.Password) > maxPassword || len(l.Name) > maxPassword {
 		l.Name, l.Password = "", "" // wrong like any other, at the same price
 	}
+	_, l.static = a.keys[a.marker.mark("key", l.Password)]
 	id, err := a.identify(ctx, &l)
 	if err != nil {
 		return Identity{}, err
@@ -78,11 +79,15 @@ func (a *Authenticator) Verify(ctx context.Context, at Attempt) (Identity, error
 // login is an attempt under way.
 type login struct {
 	Attempt
-	now  time.Time
-	home string // household; empty on the local socket
+	now    time.Time
+	home   string // household; empty on the local socket
+	static bool   // the password is a key of the configuration
 }
 
-func (l *login) isKey() bool { return l.Name == "" || strings.HasPrefix(l.Password, keyPrefix) }
+// isKey says that the name, if any, does not count.
+func (l *login) isKey() bool {
+	return l.Name == "" || l.static || strings.HasPrefix(l.Password, keyPrefix)
+}
 
 // claim is what a login says to be, and how to find out.
 type claim struct {
@@ -91,6 +96,7 @@ type claim struct {
 	match   bool   // for secrets that are compared at once
 	slow    *argonHash
 	exists  bool
+	key     *Key // nil: a password, or a key of the configuration
 }
 
 func (a *Authenticator) identify(ctx context.Context, l *login) (Identity, error) {
@@ -100,7 +106,7 @@ func (a *Authenticator) identify(ctx context.Context, l *login) (Identity, error
 	}
 	seen := a.marker.mark("login", l.Name, l.Password, l.home)
 	if c.exists && a.verified.has(seen, c.version, l.now) {
-		return c.id, nil
+		return c.id, c.mayLogIn(l)
 	}
 	if a.blocked(ctx, l) {
 		return Identity{}, ErrThrottled
@@ -115,7 +121,20 @@ func (a *Authenticator) identify(ctx context.Context, l *login) (Identity, error
 	}
 	a.verified.keep(seen, c.version, l.now)
 	a.good.keep(a.goodMark(l), 0, l.now)
-	return c.id, nil
+	return c.id, c.mayLogIn(l)
+}
+
+// mayLogIn holds a key that is right against its limits.
+func (c claim) mayLogIn(l *login) error {
+	switch {
+	case c.key == nil:
+		return nil
+	case c.key.expired(l.now):
+		return fmt.Errorf("%w at %s", ErrExpired, c.key.ExpiresAt.UTC().Format(time.RFC3339))
+	case !c.key.allowsNetwork(l.Remote):
+		return ErrNetwork
+	}
+	return nil
 }
 
 // match spends one argon2id on every failure, whatever the reason.

@@ -4,7 +4,10 @@
 // Accounts come from the configuration (static) or live in the registry, where
 // they can be changed while the relay runs; a static account hides one of the
 // same name in the registry. An account's password opens sending and reading;
-// further keys ("prk_…") carry the scopes they were made with.
+// further keys ("prk_…") carry the scopes they were made with, and may be limited
+// further: to senders, recipients, streams and networks, in time and rate, and to
+// the sandbox. A key needs no name: whatever stands beside it is ignored, so that
+// one secret serves as SMTP password, Bearer token and Basic password.
 //
 // # What it promises
 //
@@ -12,8 +15,8 @@
 // password: each failure costs exactly one argon2id. A failure of the store is
 // an error of its own, temporary, and never a wrong password. A credential that
 // was right a moment ago is recognised in microseconds, also while its address
-// or its account is being guessed at. A change of an account counts at once on
-// this node and, on others, as soon as their store shows it.
+// or its account is being guessed at. A change of an account or a key counts at
+// once on this node and, on others, as soon as their store shows it.
 //
 // # How secrets are kept
 //
@@ -26,6 +29,8 @@
 // plain text anyway; in memory they are HMACs under a key of the process.
 //
 // What an account may send is decided by relay/intake: auth supplies its
-// Policies. That an account is disabled is told in Identity and by the policy,
-// for a right password must not look like a wrong one.
+// Policies, in which a key's limits narrow those of its account. That an account
+// is disabled is told in Identity and by the policy, for a right password must
+// not look like a wrong one. That a key has expired, or may not be used from
+// somewhere, is told to nobody but who has it.
 package auth

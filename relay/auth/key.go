@@ -6,11 +6,13 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"postrider/queue"
+	"postrider/relay/intake"
 )
 
 // Key is a further credential of an account.
@@ -21,12 +23,82 @@ type Key struct {
 	Scopes  []Scope   `json:"scopes"`
 	Created time.Time `json:"created"`
 	Digest  []byte    `json:"digest"`
+	KeyLimits
+}
+
+// KeyLimits narrow what a key may be used for. The zero value narrows nothing.
+type KeyLimits struct {
+	AllowedSenders    []string       `json:"allowed_senders,omitempty"`    // as of an account; header and envelope
+	AllowedRecipients []string       `json:"allowed_recipients,omitempty"` // likewise
+	AllowedStreams    []string       `json:"allowed_streams,omitempty"`    // the first one is that of mail which names none
+	Networks          []netip.Prefix `json:"networks,omitempty"`           // where it may be used from
+	ExpiresAt         time.Time      `json:"expires_at,omitzero"`          // zero: never
+	Sandbox           bool           `json:"sandbox,omitempty"`            // accepts and reports, sends nothing
+	RatePerMinute     int            `json:"rate_per_minute,omitempty"`    // recipients; 0: any number
+}
+
+// stream is that of mail which names none.
+func (l *KeyLimits) stream() string {
+	if len(l.AllowedStreams) == 0 {
+		return ""
+	}
+	return l.AllowedStreams[0]
+}
+
+func (l *KeyLimits) expired(now time.Time) bool {
+	return !l.ExpiresAt.IsZero() && !now.Before(l.ExpiresAt)
+}
+
+// allowsNetwork reports whether a client at the address may use the key. The
+// local socket, which has no address, is not a network.
+func (l *KeyLimits) allowsNetwork(a netip.Addr) bool {
+	if len(l.Networks) == 0 || !a.IsValid() {
+		return true
+	}
+	a = a.Unmap().WithZone("")
+	return slices.ContainsFunc(l.Networks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// keyEntry is a key ready for use.
+type keyEntry struct {
+	Key
+	senders, recipients intake.Addresses
+	version             uint64
+}
+
+func readKey(r queue.Record) (*keyEntry, error) {
+	k := &keyEntry{version: r.Version}
+	if err := json.Unmarshal(r.Value, &k.Key); err != nil {
+		return nil, fmt.Errorf("read key %s: %w", r.Name, err)
+	}
+	var err error
+	if k.senders, err = intake.ParseAddresses(k.AllowedSenders); err != nil {
+		return nil, fmt.Errorf("allowed senders of key %s: %w", r.Name, err)
+	}
+	if k.recipients, err = intake.ParseAddresses(k.AllowedRecipients); err != nil {
+		return nil, fmt.Errorf("allowed recipients of key %s: %w", r.Name, err)
+	}
+	return k, nil
+}
+
+// narrow returns what both the account and the key allow.
+func (k *keyEntry) narrow(p intake.Policy) intake.Policy {
+	p = p.Narrow(k.senders)
+	p.Recipients = p.Recipients.And(k.recipients)
+	p.Streams, p.Sandbox = k.AllowedStreams, p.Sandbox || k.Sandbox
+	p.RatePerMinute, p.RateKey = k.RatePerMinute, k.ID
+	return p
 }
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
+const (
+	keyIDPrefix = "key_"
+	maxKeyID    = 64 // octets
+)
+
 // keyID is derived from the secret, so that a login finds the key's record.
-func keyID(sum []byte) string { return "key_" + idEncoding.EncodeToString(sum[:15]) }
+func keyID(sum []byte) string { return keyIDPrefix + idEncoding.EncodeToString(sum[:15]) }
 
 func (a *Authenticator) claimKey(ctx context.Context, l *login) (claim, error) {
 	if k, ok := a.keys[a.marker.mark("key", l.Password)]; ok {
@@ -36,20 +108,17 @@ func (a *Authenticator) claimKey(ctx context.Context, l *login) (claim, error) {
 		return claim{}, nil
 	}
 	sum := digest(l.Password)
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	r, err := a.o.Store.GetRecord(ctx, queue.RecordCredential, keyID(sum))
+	k, err := a.directory.key(ctx, keyID(sum))
 	if isNotFound(err) {
 		return claim{}, nil
 	}
 	if err != nil {
-		return claim{}, fmt.Errorf("look up key: %w", err)
+		return claim{}, err
 	}
-	var k Key
-	if err := json.Unmarshal(r.Value, &k); err != nil {
-		return claim{}, fmt.Errorf("read key %s: %w", r.Name, err)
+	c := claim{
+		id:      Identity{Account: k.Account, Scopes: k.Scopes, Credential: k.ID, Sandbox: k.Sandbox, Stream: k.stream()},
+		version: k.version, exists: true, key: &k.Key,
 	}
-	c := claim{id: Identity{Account: k.Account, Scopes: k.Scopes, Credential: k.ID}, version: r.Version, exists: true}
 	if s, ok := a.static[k.Account]; ok {
 		c.id.Disabled = s.policy.Disabled
 	} else {
@@ -66,58 +135,13 @@ func (a *Authenticator) claimKey(ctx context.Context, l *login) (claim, error) {
 	return c, nil
 }
 
-// CreateKey makes a key for an account and returns its secret, which cannot be
-// had again.
-func (a *Authenticator) CreateKey(ctx context.Context, account, label string, scopes []Scope) (secret string, k Key, err error) {
-	account = fold(account)
-	if _, ok := a.static[account]; !ok {
-		if _, err := a.directory.account(ctx, account); err != nil {
-			return "", Key{}, fmt.Errorf("account %.80q: %w", account, err)
+// isStaticKey reports whether a credential is the account's key of the
+// configuration, which has no limits.
+func (a *Authenticator) isStaticKey(account, credential string) bool {
+	for _, k := range a.keys {
+		if k.Name == credential && k.Account == account {
+			return true
 		}
 	}
-	if len(scopes) == 0 || slices.ContainsFunc(scopes, func(s Scope) bool { return !s.Valid() }) {
-		return "", Key{}, fmt.Errorf("scopes of the key %v: name at least one of send, read and admin", scopes)
-	}
-	if len(label) > 200 {
-		return "", Key{}, fmt.Errorf("label of the key is longer than 200 octets")
-	}
-	secret = newSecret(keyPrefix)
-	sum := digest(secret)
-	k = Key{ID: keyID(sum), Account: account, Label: label, Scopes: scopes, Created: a.o.Now().UTC(), Digest: sum}
-	value, err := json.Marshal(k)
-	if err != nil {
-		return "", Key{}, fmt.Errorf("write key: %w", err)
-	}
-	if _, err := a.o.Store.PutRecord(ctx, queue.Record{Kind: queue.RecordCredential, Name: k.ID, Value: value}); err != nil {
-		return "", Key{}, fmt.Errorf("keep key: %w", err)
-	}
-	return secret, k, nil
-}
-
-// Keys lists the keys of an account, or all if account is empty, by id.
-func (a *Authenticator) Keys(ctx context.Context, account string) ([]Key, error) {
-	var keys []Key
-	err := a.each(ctx, queue.RecordCredential, func(r queue.Record) error {
-		var k Key
-		if err := json.Unmarshal(r.Value, &k); err != nil {
-			return fmt.Errorf("read key %s: %w", r.Name, err)
-		}
-		if account == "" || k.Account == fold(account) {
-			keys = append(keys, k)
-		}
-		return nil
-	})
-	return keys, err
-}
-
-// DeleteKey ends a key; queue.ErrNotFound if there is none.
-func (a *Authenticator) DeleteKey(ctx context.Context, id string) error {
-	r, err := a.o.Store.GetRecord(ctx, queue.RecordCredential, id)
-	if err == nil {
-		err = a.o.Store.DeleteRecord(ctx, r)
-	}
-	if err != nil {
-		return fmt.Errorf("delete key %.40q: %w", id, err)
-	}
-	return nil
+	return false
 }

@@ -52,8 +52,8 @@ type Options struct {
 	CacheSize int           // verified credentials; 0: 4096
 	CacheTTL  time.Duration // 0: 10 min
 	KnownGood time.Duration // how long an address that logged in is trusted not to guess; 0: 24 h
-	// Freshness is for how long an account is taken to be unchanged, and so how
-	// late another node's change to it is noticed; 0: the registry is asked each time.
+	// Freshness is for how long accounts and keys are taken to be unchanged, and so
+	// how late another node's change is noticed; 0: the registry is asked each time.
 	Freshness time.Duration
 	Waiting   int // passwords waiting to be hashed; 0: 32
 

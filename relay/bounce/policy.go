@@ -26,6 +26,7 @@ var policies = map[queue.Class]policy{
 	queue.ClassRcptRate:        {retry5xx: true, minDelay: 30 * time.Minute},
 	queue.ClassRcptMoved:       {},
 	queue.ClassRcptSyntax:      {},
+	queue.ClassRcptSuppressed:  {},
 	queue.ClassDomainBad:       {},
 	queue.ClassDNSTemp:         {},
 	queue.ClassNetConnect:      {},

@@ -20,6 +20,7 @@ var errDraining = errors.New("the relay is stopping")
 type Dispatcher struct {
 	o          Options
 	lanes      *lanes
+	resting    *resting
 	signatures *signatures
 
 	// parking is held while a lane is entered in the book of those that wait and
@@ -65,13 +66,14 @@ func New(o Options) *Dispatcher {
 	}
 	o.setDefaults()
 	d := &Dispatcher{
-		o:      o,
-		lanes:  newLanes(),
-		jobs:   make(chan job, o.Workers),
-		kick:   make(chan struct{}, 1),
-		quit:   make(chan struct{}),
-		home:   make(chan struct{}, 1),
-		active: make(map[*run]struct{}, o.Workers),
+		o:       o,
+		lanes:   newLanes(),
+		resting: newResting(),
+		jobs:    make(chan job, o.Workers),
+		kick:    make(chan struct{}, 1),
+		quit:    make(chan struct{}),
+		home:    make(chan struct{}, 1),
+		active:  make(map[*run]struct{}, o.Workers),
 	}
 	if o.Signer != nil {
 		d.signatures = newSignatures(o.Signer, o.Keys)
@@ -94,6 +96,9 @@ func (d *Dispatcher) Start(ctx context.Context) {
 	d.mu.Unlock()
 	d.loops.Go(func() { d.lessor(ctx) })
 	d.loops.Go(func() { d.extender(working) })
+	if d.o.Suspensions != nil {
+		d.loops.Go(func() { d.watchResting(working) })
+	}
 }
 
 // settleGrace is how long, after a drain has run out, outcomes are still

@@ -26,6 +26,15 @@
 // ends, so up to half an hour late. A domain that does not exist is looked up
 // once more some minutes later before the first attempt becomes a bounce.
 //
+// # What is suspended
+//
+// Mail for a destination that an operator suspended is given back unattempted.
+// If all of its lane is suspended the lane is parked; else, as where a route
+// serves many domains, its recipients are moved to a lane of the suspension's
+// own, which is. Both are looked at every second, so that they go on soon after
+// the suspension ends, and served every half minute, so that what has come to
+// its end meanwhile expires.
+//
 // It leaves to others: the meaning of replies (relay/bounce), the pace
 // (relay/throttle), the dialog (relay/outbound), reports and folders (events).
 package delivery

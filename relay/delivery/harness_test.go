@@ -174,6 +174,7 @@ type mail struct {
 	age     time.Duration
 	lane    queue.Lane
 	handoff bool
+	strict  bool // RequireTLS
 }
 
 // queue accepts a message to each of the addresses.
@@ -208,7 +209,7 @@ func (w *world) accept(m mail) queue.MessageID {
 	id := queue.NewMessageID()
 	req := queue.EnqueueRequest{
 		Message: queue.Message{
-			ID: id, Account: m.account, Envelope: queue.Envelope{ReversePath: from},
+			ID: id, Account: m.account, Envelope: queue.Envelope{ReversePath: from, RequireTLS: m.strict},
 			Header: queue.Header{From: from}, Priority: queue.PriorityNormal, AcceptedAt: now, ExpiresAt: now.Add(m.life),
 			Content: queue.ContentRef{Size: int64(len(m.body)), HeaderSize: int64(strings.Index(m.body, "\r\n\r\n") + 4)},
 		},

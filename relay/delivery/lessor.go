@@ -208,6 +208,9 @@ func (d *Dispatcher) dispatch(ctx context.Context, l queue.Lease) bool {
 		d.release(ctx, l, nil)
 		return false
 	}
+	if d.layToRest(ctx, l) {
+		return false
+	}
 	j := job{lease: l}
 	now := d.o.Now()
 	if site, known := d.lanes.siteOf(l.Lane); known && now.Before(l.Message.ExpiresAt) {

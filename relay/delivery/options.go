@@ -10,6 +10,7 @@ import (
 	"postrider/dkim"
 	"postrider/mx"
 	"postrider/queue"
+	"postrider/queue/suspension"
 	"postrider/relay/bounce"
 	"postrider/relay/outbound"
 	"postrider/relay/throttle"
@@ -56,6 +57,12 @@ type Limits interface {
 	Release(ctx context.Context, p throttle.Permit)
 }
 
+// Suspensions says which mail waits; *suspension.View is one. It is asked for
+// every lease, so it must be quick.
+type Suspensions interface {
+	Suspended(ctx context.Context, m suspension.Mail) (suspension.Match, bool)
+}
+
 // Hooks are called with what happens, from many goroutines; nil ones are not.
 // They must not block.
 type Hooks struct {
@@ -87,6 +94,10 @@ type Options struct {
 	Signer Signer // nil: mail is not signed
 	Keys   Keys   // nil: a signature is used again without asking for rotated keys
 
+	// Suspensions says which mail waits because its destination is suspended;
+	// nil: none does.
+	Suspensions Suspensions
+
 	// Lane is the grouping that intake uses as well; nil: the id of the static
 	// route, else the domain in the spelling of mx.NormalizeDomain.
 	Lane func(domain string) queue.Lane
@@ -108,6 +119,10 @@ type Options struct {
 	// Recheck is how often the clock is looked at while nothing is due, for
 	// clocks that jump; 0: 15 s.
 	Recheck time.Duration
+
+	// SuspensionCheck is how often it is asked whether what was suspended may go
+	// on; 0: 1 s.
+	SuspensionCheck time.Duration
 
 	// MaskAddress writes addresses for the log; nil: in full.
 	MaskAddress func(queue.Address) string
@@ -137,6 +152,7 @@ func (o *Options) setDefaults() {
 	orDefault(&o.LeaseTTL, 2*time.Minute)
 	orDefault(&o.Recheck, 15*time.Second)
 	orDefault(&o.KeyPatience, 3*time.Second)
+	orDefault(&o.SuspensionCheck, time.Second)
 	if o.DelayNotice == 0 {
 		o.DelayNotice = 4 * time.Hour
 	}

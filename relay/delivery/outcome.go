@@ -73,6 +73,11 @@ func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbou
 func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt, smartHost bool) (s queue.Settlement, rest time.Duration) {
 	m := &r.lease.Message
 	v := d.o.Classifier.Classify(a, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt), SmartHost: smartHost})
+	if m.Envelope.RequireTLS && a.Stage == queue.StageTLS {
+		// It is the sender that asks for TLS: the site may offer it one day, and
+		// takes other mail meanwhile.
+		v.Class, v.Final = queue.ClassTLSRequired, false
+	}
 	if v.Final && !a.InDoubt {
 		return queue.Settlement{Recipient: rc.ID, Outcome: queue.StateBounced, Attempt: a, Class: v.Class}, 0
 	}
@@ -173,6 +178,7 @@ func (o *siteOpinion) hear(res *outbound.RecipientResult, class queue.Class, res
 		o.rest = max(o.rest, rest)
 	case code != 0 && code != 421, res.Outcome == outbound.Accepted:
 		o.reached = true
+	case class == queue.ClassTLSRequired:
 	case res.Outcome == outbound.Temporary:
 		o.failed = true
 	}

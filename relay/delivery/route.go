@@ -59,7 +59,7 @@ func (d *Dispatcher) findRoute(ctx, keep context.Context, r *run) (hops, bool) {
 	d.observe(queue.StageRoute, began)
 	switch {
 	case err == nil:
-		return d.hopsOf(&plan), true
+		return d.hopsOf(&plan, r.lease.Message.Envelope.RequireTLS), true
 	case ctx.Err() != nil:
 		d.abandon(keep, r, r.open, context.Cause(ctx))
 	default:
@@ -111,11 +111,14 @@ func (d *Dispatcher) noRoute(ctx context.Context, r *run, err error) {
 }
 
 // hopsOf makes targets of a plan: one for all hosts, but where a route has hosts
-// with different policies.
-func (d *Dispatcher) hopsOf(p *mx.Plan) hops {
+// with different policies. With strict none of them is sent to without TLS.
+func (d *Dispatcher) hopsOf(p *mx.Plan, strict bool) hops {
 	h := hops{site: p.Site, relay: p.Route != "", private: p.AllowPrivate}
 	for i := range p.Hosts {
 		t := d.targetOf(p, &p.Hosts[i])
+		if strict {
+			requireTLS(&t)
+		}
 		if n := len(h.targets); n > 0 && h.targets[n-1].TLS == t.TLS && h.targets[n-1].Auth == t.Auth {
 			h.targets[n-1].Hosts = append(h.targets[n-1].Hosts, t.Hosts...)
 			continue
@@ -140,6 +143,16 @@ func (d *Dispatcher) targetOf(p *mx.Plan, host *mx.Host) outbound.Target {
 	}
 	t.Hosts = []outbound.Host{{Name: host.Name, Addrs: unmapped(host.Addrs), Port: port, Preference: host.Preference}}
 	return t
+}
+
+// requireTLS lets a target be sent to over TLS only, whatever the certificate
+// where the policy does not ask for a good one. Sessions are shared by targets of
+// one policy, so that none without TLS is used for it.
+func requireTLS(t *outbound.Target) {
+	if t.TLS.Mode == outbound.TLSOpportunistic || t.TLS.Mode == outbound.TLSNone {
+		t.TLS.Mode, t.TLS.Verify = outbound.TLSRequired, false
+	}
+	t.Auth.AllowPlaintext = false
 }
 
 func unmapped(addrs []netip.Addr) []netip.Addr {

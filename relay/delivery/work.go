@@ -152,6 +152,9 @@ func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
 		d.expire(keep, r)
 		return
 	}
+	if !d.holdBack(keep, r) {
+		return
+	}
 	d.sortOut(keep, r)
 	if len(r.open) == 0 {
 		return

@@ -19,7 +19,10 @@ import (
 
 type policies map[string]intake.Policy
 
-func (p policies) Policy(_ context.Context, account string) (intake.Policy, error) {
+func (p policies) Policy(_ context.Context, account, credential string) (intake.Policy, error) {
+	if credential == "gone" {
+		return intake.Policy{}, intake.ErrCredential
+	}
 	if policy, ok := p[account]; ok {
 		return policy, nil
 	}
@@ -40,9 +43,9 @@ func openStore(t testing.TB) *logstore.Store {
 	return s
 }
 
-func senders(t testing.TB, patterns ...string) intake.Senders {
+func addresses(t testing.TB, patterns ...string) intake.Addresses {
 	t.Helper()
-	s, err := intake.ParseSenders(patterns)
+	s, err := intake.ParseAddresses(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +140,7 @@ func TestWhatWentInIsStoredOctetByOctet(t *testing.T) {
 func TestRewriteMovesTheVisitorToReplyTo(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)
-	d := newDoor(t, s, policies{"shop": {Senders: senders(t, "example.com"), From: intake.FromRewrite}})
+	d := newDoor(t, s, policies{"shop": {Senders: addresses(t, "example.com"), From: intake.FromRewrite}})
 	sub := submission(t, "From: Bob <bob@gmail.com>\nSubject: hi\n\nbody\n", "owner@example.com")
 	sub.Envelope.ReversePath = address(t, "www-data@web1")
 	done, err := d.Submit(t.Context(), sub)
@@ -178,7 +181,7 @@ func TestRefusals(t *testing.T) {
 	s := openStore(t)
 	d := newDoor(t, s, policies{
 		"shop":   {},
-		"strict": {Senders: senders(t, "example.com"), From: intake.FromReject},
+		"strict": {Senders: addresses(t, "example.com"), From: intake.FromReject},
 		"off":    {Disabled: "unpaid"},
 	}, func(o *intake.Options) { o.MaxSize = 10_000 })
 	loop := strings.Repeat("Received: from a by b; Mon, 23 Nov 2026 05:00:00 +0000\r\n", 51)

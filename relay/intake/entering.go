@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/suppression"
 )
 
 // blocks are the buffers that contents pass through.
@@ -17,11 +18,13 @@ const blockSize = 32 << 10
 
 // entering is one message on its way in.
 type entering struct {
-	door   *Door
-	s      *queue.Submission
-	policy Policy
-	w      queue.ContentWriter
-	now    time.Time
+	door    *Door
+	s       *queue.Submission
+	policy  Policy
+	now     time.Time
+	expires time.Time
+	listed  map[int]suppression.Entry // the recipients that are not sent to, by index
+	w       queue.ContentWriter
 
 	text       lines
 	facts      queue.Header
@@ -73,7 +76,7 @@ func (e *entering) readHeader(block, text []byte) (_ []byte, ended bool, err err
 			if brokenOff(text) {
 				return text, false, nil
 			}
-			return nil, false, refuse(552, queue.Enhanced{5, 3, 4}, "The header of the message is longer than 256 KiB.", "Send fewer or shorter header fields.")
+			return nil, false, refuse(queue.RefusedContent, 552, queue.Enhanced{5, 3, 4}, "The header of the message is longer than 256 KiB.", "Send fewer or shorter header fields.")
 		}
 	}
 }
@@ -117,7 +120,7 @@ func (c *clientGone) Unwrap() error { return c.cause }
 // edit takes our own fields out, applies policy and repairs.
 func (e *entering) edit(h *header) *queue.Refusal {
 	if h.count("Received") > e.door.o.MaxHops {
-		return refuse(554, queue.Enhanced{5, 4, 6}, "The message has passed through too many servers: it goes round in circles.", "Check forwarding rules and routes that lead back to this relay.")
+		return refuse(queue.RefusedContent, 554, queue.Enhanced{5, 4, 6}, "The message has passed through too many servers: it goes round in circles.", "Check forwarding rules and routes that lead back to this relay.")
 	}
 	e.key = e.s.IdempotencyKey
 	if f, ok := h.get("X-Idempotency-Key"); ok {
@@ -127,7 +130,7 @@ func (e *entering) edit(h *header) *queue.Refusal {
 		h.remove("X-Idempotency-Key")
 	}
 	if len(e.key) > maxIdempotency || ascii(e.key) != e.key {
-		return refuse(554, queue.Enhanced{5, 5, 4}, "The idempotency key is longer than 255 letters, or not ASCII.", "Use a UUID.")
+		return refuse(queue.RefusedKey, 554, queue.Enhanced{5, 5, 4}, "The idempotency key is longer than 255 letters, or not ASCII.", "Use a UUID.")
 	}
 	h.repair(e.s.ID, e.s.Envelope.ReversePath, e.door.o.Hostname, e.now)
 	if r := h.applyFrom(e.s.Account, e.policy); r != nil {
@@ -163,7 +166,7 @@ func (e *entering) copyBody(block, text []byte, ended bool) error {
 		}
 	}
 	if e.text.nul {
-		return refuse(554, queue.Enhanced{5, 6, 0}, "The message contains a NUL octet.", "Encode binary data as base64.")
+		return refuse(queue.RefusedContent, 554, queue.Enhanced{5, 6, 0}, "The message contains a NUL octet.", "Encode binary data as base64.")
 	}
 	return nil
 }

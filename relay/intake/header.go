@@ -54,10 +54,10 @@ func parseHeader(text []byte) (h header, body []byte, r *queue.Refusal) {
 			return h, rest, nil
 		}
 		if n > maxField {
-			return h, nil, refuse(552, queue.Enhanced{5, 3, 4}, "A header field of the message is longer than 64 KiB.", "Shorten the field "+clipName(name)+".")
+			return h, nil, refuse(queue.RefusedContent, 552, queue.Enhanced{5, 3, 4}, "A header field of the message is longer than 64 KiB.", "Shorten the field "+clipName(name)+".")
 		}
 		if len(h.fields) == maxFields {
-			return h, nil, refuse(552, queue.Enhanced{5, 3, 4}, "The message has more than 1000 header fields.", "Send fewer header fields.")
+			return h, nil, refuse(queue.RefusedContent, 552, queue.Enhanced{5, 3, 4}, "The message has more than 1000 header fields.", "Send fewer header fields.")
 		}
 		h.fields = append(h.fields, field{name: name, raw: rest[:n:n]})
 		rest = rest[n:]

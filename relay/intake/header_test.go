@@ -8,9 +8,9 @@ import (
 	"postrider/queue"
 )
 
-func mustSenders(t *testing.T, patterns ...string) Senders {
+func mustSenders(t *testing.T, patterns ...string) Addresses {
 	t.Helper()
-	s, err := ParseSenders(patterns)
+	s, err := ParseAddresses(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,10 +155,10 @@ func TestSenders(t *testing.T) {
 			t.Errorf("%s: allowed %v, want %v", addr, got, want)
 		}
 	}
-	if !(Senders{}).Allow(mustAddress(t, "any@where.example")) {
+	if !(Addresses{}).Allow(mustAddress(t, "any@where.example")) {
 		t.Error("the zero value must allow all")
 	}
-	if _, err := ParseSenders([]string{"bad domain"}); err == nil {
+	if _, err := ParseAddresses([]string{"bad domain"}); err == nil {
 		t.Error("a bad pattern was taken")
 	}
 }
@@ -222,7 +222,7 @@ func FuzzHeader(f *testing.F) {
 			t.Fatalf("%q lost octets: %d of %d", text, joined, len(text))
 		}
 		h.facts()
-		p := Policy{Senders: Senders{patterns: []senderPattern{{domain: "example.com"}}}, From: FromRewrite}
+		p := Policy{Senders: Addresses{patterns: []addressPattern{{domain: "example.com"}}}, From: FromRewrite}
 		if r := h.applyFrom("a", p); r != nil {
 			t.Fatal(r)
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/suppression"
 )
 
 // Store is what intake needs of the queue's store.
@@ -24,6 +26,14 @@ type Handoff interface {
 	Reserve() (r queue.LeaseRequest, take func([]queue.Lease), ok bool)
 }
 
+// Suppressions knows the addresses that are not sent to. It is implemented by
+// suppression.Book.
+type Suppressions interface {
+	// Check returns, by their index, the addresses that mail of these scopes is
+	// not sent to. It asks the store once.
+	Check(ctx context.Context, account string, scopes []string, addrs []queue.Address, now time.Time) (map[int]suppression.Entry, error)
+}
+
 // Options are what a Door needs. Store, Policies, Lane and Hostname are required.
 type Options struct {
 	Store    Store
@@ -31,6 +41,8 @@ type Options struct {
 	Lane     func(domain string) queue.Lane // by static route or domain; no DNS
 	Hostname string                         // for trace fields and message ids
 	Handoff  Handoff                        // nil: all mail waits to be leased
+
+	Suppressions Suppressions // nil: there are none
 
 	Lifetime       time.Duration // of a message that names none, and at most; 0: 72 h
 	MaxSize        int64         // octets after normalising; 0: 25 MB
@@ -82,10 +94,10 @@ func New(o Options) *Door {
 }
 
 // CheckSender says at MAIL FROM whether the account may send with this
-// reverse-path, so that the reason reaches a person: a *queue.Refusal, our own
-// trouble, or nil.
-func (d *Door) CheckSender(ctx context.Context, account string, from queue.Address) error {
-	p, err := d.policy(ctx, account)
+// reverse-path, and with the key of that id, so that the reason reaches a person:
+// a *queue.Refusal, our own trouble, or nil.
+func (d *Door) CheckSender(ctx context.Context, account, credential string, from queue.Address) error {
+	p, err := d.policy(ctx, account, credential)
 	if err != nil {
 		return err
 	}
@@ -107,17 +119,19 @@ func (d *Door) policyFor(ctx context.Context, s *queue.Submission) (Policy, erro
 	if s.Source.Kind == internal {
 		return Policy{}, nil
 	}
-	return d.policy(ctx, s.Account)
+	return d.policy(ctx, s.Account, s.Credential)
 }
 
 // internal is the Source.Kind of the relay's own mail.
 const internal = "internal"
 
-func (d *Door) policy(ctx context.Context, account string) (Policy, error) {
-	p, err := d.o.Policies.Policy(ctx, account)
+func (d *Door) policy(ctx context.Context, account, credential string) (Policy, error) {
+	p, err := d.o.Policies.Policy(ctx, account, credential)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		return p, refuseUnknownAccount(account)
+	case errors.Is(err, ErrCredential):
+		return p, refuseCredential()
 	case err != nil:
 		return p, err
 	case p.Disabled != "":
@@ -129,50 +143,30 @@ func (d *Door) policy(ctx context.Context, account string) (Policy, error) {
 // Submit implements queue.Submitter. The content is not read to its end if the
 // message is refused earlier.
 func (d *Door) Submit(ctx context.Context, s queue.Submission) (queue.Submitted, error) {
-	start := d.o.Now()
-	p, err := d.policyFor(ctx, &s)
-	if err != nil {
+	e := &entering{door: d, s: &s, now: d.o.Now()}
+	if err := e.admit(ctx); err != nil {
 		return queue.Submitted{}, err
 	}
 	if s.ID.IsZero() {
 		s.ID = d.o.NewID()
-	}
-	var refusal *queue.Refusal
-	if s.Envelope.ReversePath, refusal = envelopeSender(s.Account, p, s.Envelope.ReversePath); refusal != nil {
-		return queue.Submitted{}, refusal
-	}
-	if refusal := checkRecipients(s.Recipients); refusal != nil {
-		return queue.Submitted{}, refusal
 	}
 	w, err := d.o.Store.CreateContent(ctx)
 	if err != nil {
 		return queue.Submitted{}, storeError(err)
 	}
 	defer w.Abort()
-	e := &entering{door: d, s: &s, policy: p, w: w, now: start}
+	e.w = w
 	if err := e.read(); err != nil {
 		return queue.Submitted{}, err
 	}
 	return d.enqueue(ctx, e)
 }
 
-func checkRecipients(rs []queue.SubmittedRecipient) *queue.Refusal {
-	switch {
-	case len(rs) == 0:
-		return refuse(554, queue.Enhanced{5, 5, 1}, "The message has no recipients.", "Name at least one recipient.")
-	case len(rs) > queue.MaxRecipients:
-		return refuse(452, queue.Enhanced{4, 5, 3}, "The message has more than 1000 recipients.", "Send it in several messages.")
-	case len(rs) == 1 && rs[0].Raw != "":
-		return refuse(501, queue.Enhanced{5, 1, 3}, "The recipient's address cannot be read.", "Check its spelling.")
-	}
-	return nil
-}
-
 func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error) {
 	hold, first := d.held(ctx, e)
 	req := e.request(hold)
 	take := func([]queue.Lease) {}
-	if d.o.Handoff != nil && !hold && !e.s.NotBefore.After(e.now) {
+	if d.o.Handoff != nil && slices.ContainsFunc(req.Recipients, isDue) {
 		if r, t, ok := d.o.Handoff.Reserve(); ok {
 			req.Lease, take = &r, t
 		}
@@ -187,14 +181,20 @@ func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error
 			"account", e.s.Account, "id", done.ID, "release", "postrider queue release --account "+e.s.Account)
 	}
 	d.report(e, done, hold)
-	return queue.Submitted{ID: done.ID, Duplicate: done.Duplicate, Held: hold && !done.Duplicate}, nil
+	out := queue.Submitted{ID: done.ID, Duplicate: done.Duplicate}
+	if !done.Duplicate {
+		out.Held, out.Suppressed = hold, suppressed(req.Recipients)
+	}
+	return out, nil
 }
+
+func isDue(r queue.Recipient) bool { return r.State == queue.StateQueued }
 
 // held says that a message waits for the account's owner to release it; first
 // that this has just begun.
 func (d *Door) held(ctx context.Context, e *entering) (hold, first bool) {
 	account, limit := e.s.Account, e.policy.HourlyLimit
-	if e.s.Source.Kind == internal {
+	if e.s.Source.Kind == internal || e.s.Sandbox {
 		return false, false
 	}
 	hold, first = d.surge.admit(account, e.now, limit)
@@ -222,7 +222,7 @@ func (d *Door) report(e *entering, done queue.Enqueued, hold bool) {
 // keeps the cause for the log.
 func storeError(err error) error {
 	if errors.Is(err, queue.ErrIdempotencyConflict) {
-		r := refuse(554, queue.Enhanced{5, 5, 0}, "This idempotency key was used for another message.", "Use a new key for every message.")
+		r := refuse(queue.RefusedIdempotency, 554, queue.Enhanced{5, 5, 0}, "This idempotency key was used for another message.", "Use a new key for every message.")
 		return &troubled{Refusal: r, cause: err}
 	}
 	if r := refuseStore(err); r != nil {

@@ -2,7 +2,7 @@ package intake
 
 import (
 	"context"
-	"strings"
+	"errors"
 
 	"postrider/queue"
 )
@@ -17,111 +17,32 @@ const (
 	FromRewrite FromPolicy = "rewrite" // others move to Reply-To; the account's own takes their place
 )
 
-// Policy is what an account may do. It is asked for anew with every message.
+// Policy is what an account may do, with the key that it uses. It is asked for
+// anew with every message.
 type Policy struct {
-	Senders       Senders
+	Senders       Addresses
 	From          FromPolicy    // empty: accept
 	DefaultSender queue.Address // takes the place of senders that are rewritten
 	Disabled      string        // why the account may not send; empty: it may
 	HourlyLimit   int           // messages per hour beyond which mail is held; 0: none
+
+	// What a key narrows further.
+	Recipients    Addresses // who may be sent to
+	Streams       []string  // which streams may be used, the first one by mail that names none; empty: all
+	Sandbox       bool      // nothing is sent, whatever the message says
+	RatePerMinute int       // recipients a minute; 0: any number
+	RateKey       string    // what RatePerMinute is counted under, such as the key's id
 }
 
-// Policies knows the accounts. An error is our own trouble, not a refusal;
-// queue.ErrNotFound is an account that is gone.
+// ErrCredential is for a key that was deleted or has expired since it was used
+// to log in.
+var ErrCredential = errors.New("credential does not exist any more or has expired")
+
+// Policies knows the accounts. An error is our own trouble, not a refusal; but
+// queue.ErrNotFound is an account that is gone, and ErrCredential a key. The
+// credential is the id of the key that was used, empty for none.
 type Policies interface {
-	Policy(ctx context.Context, account string) (Policy, error)
-}
-
-// Senders is a set of allowed senders. The zero value allows all.
-type Senders struct {
-	patterns []senderPattern
-}
-
-type senderPattern struct {
-	local  string // empty: any
-	domain string // folded
-	below  bool   // all subdomains, not the domain itself
-}
-
-// ParseSenders reads patterns: `example.com` and `*@example.com` allow every
-// local-part, `*.example.com` every subdomain, `shop@example.com` one address,
-// `*` everything.
-func ParseSenders(patterns []string) (Senders, error) {
-	var s Senders
-	for _, p := range patterns {
-		if p == "*" {
-			return Senders{}, nil
-		}
-		pat, err := parseSender(p)
-		if err != nil {
-			return Senders{}, err
-		}
-		s.patterns = append(s.patterns, pat)
-	}
-	return s, nil
-}
-
-func parseSender(p string) (senderPattern, error) {
-	local, domain, ok := cutLast(p, '@')
-	if !ok {
-		local, domain = "", p
-	}
-	if local == "*" {
-		local = ""
-	}
-	domain, below := strings.CutPrefix(strings.ToLower(domain), "*.")
-	probe := local
-	if probe == "" {
-		probe = "x"
-	}
-	if _, err := queue.ParseAddress(probe + "@" + domain); err != nil {
-		return senderPattern{}, err
-	}
-	return senderPattern{local: local, domain: domain, below: below}, nil
-}
-
-func cutLast(s string, sep byte) (before, after string, ok bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
-}
-
-// Any reports whether every sender is allowed.
-func (s Senders) Any() bool { return len(s.patterns) == 0 }
-
-// Allow reports whether a may be used.
-func (s Senders) Allow(a queue.Address) bool {
-	if s.Any() {
-		return true
-	}
-	domain := strings.ToLower(a.Domain)
-	for _, p := range s.patterns {
-		if p.local != "" && !strings.EqualFold(p.local, a.Local) {
-			continue
-		}
-		if !p.below && domain == p.domain || p.below && strings.HasSuffix(domain, "."+p.domain) {
-			return true
-		}
-	}
-	return false
-}
-
-// Default proposes a sender of the set: its first full address, else noreply at
-// its first domain, else none.
-func (s Senders) Default() queue.Address {
-	for _, p := range s.patterns {
-		if p.local != "" && !p.below {
-			return queue.Address{Local: p.local, Domain: p.domain}
-		}
-	}
-	for _, p := range s.patterns {
-		if !p.below {
-			return queue.Address{Local: "noreply", Domain: p.domain}
-		}
-	}
-	return queue.Address{}
+	Policy(ctx context.Context, account, credential string) (Policy, error)
 }
 
 // fromPolicy resolves what is left open.
@@ -137,4 +58,24 @@ func (p Policy) defaultSender() queue.Address {
 		return p.DefaultSender
 	}
 	return p.Senders.Default()
+}
+
+// Narrow returns p for a key that has senders of its own: a sender must be
+// allowed by both. Who is not is refused, but rewritten where that is the
+// account's policy and the sender that takes its place is one of the key's.
+func (p Policy) Narrow(key Addresses) Policy {
+	if key.Any() {
+		return p
+	}
+	if p.fromPolicy() == FromAccept {
+		p.Senders = Addresses{} // they bind nobody
+	}
+	rewrites := p.fromPolicy() == FromRewrite && key.Allow(p.defaultSender())
+	if rewrites {
+		p.DefaultSender, p.From = p.defaultSender(), FromRewrite
+	} else {
+		p.From = FromReject
+	}
+	p.Senders = p.Senders.And(key)
+	return p
 }

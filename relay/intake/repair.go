@@ -70,7 +70,7 @@ func (h *header) authors() (boxes []mailbox, certain bool) {
 	return boxes, certain
 }
 
-func firstOutside(boxes []mailbox, allowed Senders) (mailbox, bool) {
+func firstOutside(boxes []mailbox, allowed Addresses) (mailbox, bool) {
 	for _, b := range boxes {
 		if !allowed.Allow(b.addr) {
 			return b, true

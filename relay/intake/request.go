@@ -10,7 +10,7 @@ import (
 )
 
 func refuseTooLarge(size, limit int64) *queue.Refusal {
-	return refuse(552, queue.Enhanced{5, 3, 4},
+	return refuse(queue.RefusedSize, 552, queue.Enhanced{5, 3, 4},
 		fmt.Sprintf("The message is too large: more than %d octets, the limit is %d.", size, limit),
 		"Send a link instead of a large attachment.")
 }
@@ -30,15 +30,15 @@ func (e *entering) message() queue.Message {
 	env := e.s.Envelope
 	env.EightBit = env.EightBit || e.text.eightBit
 	m := queue.Message{
-		ID: e.s.ID, Account: e.s.Account, Envelope: env, Header: e.facts, Source: e.s.Source,
-		Priority: e.s.Priority, AcceptedAt: e.now, ExpiresAt: e.now.Add(e.door.o.Lifetime),
+		ID: e.s.ID, Account: e.s.Account, Credential: e.s.Credential, Envelope: env, Header: e.facts, Source: e.s.Source,
+		Labels: e.s.Labels, Sandbox: e.s.Sandbox, Priority: e.s.Priority, AcceptedAt: e.now, ExpiresAt: e.expires,
 		Content: queue.ContentRef{Size: e.size, HeaderSize: e.headerSize},
 	}
 	if m.Priority == 0 {
 		m.Priority = queue.PriorityNormal
 	}
-	if x := e.s.ExpiresAt; !x.IsZero() && x.Before(m.ExpiresAt) {
-		m.ExpiresAt = x
+	if e.s.NotBefore.After(e.now) && !e.s.Sandbox {
+		m.NotBefore = e.s.NotBefore
 	}
 	return m
 }
@@ -50,9 +50,17 @@ func (e *entering) recipients(hold bool) []queue.Recipient {
 			ID: e.s.ID.Recipient(i), Address: in.Address, ORCPT: in.ORCPT, Notify: in.Notify,
 			State: queue.StateQueued, Due: e.now, UpdatedAt: e.now,
 		}
+		if e.s.Sandbox {
+			r.Notify = queue.NotifyNever
+		}
+		why, listed := e.listed[i]
 		switch {
 		case in.Raw != "":
 			unreadable(&r, in.Raw, e.now)
+		case listed:
+			keepBack(&r, why, e.now)
+		case e.s.Sandbox:
+			pretend(&r, e.now)
 		case hold:
 			r.State = queue.StateHeld
 		case e.s.NotBefore.After(e.now):
@@ -80,13 +88,28 @@ func unreadable(r *queue.Recipient, raw string, now time.Time) {
 	}
 }
 
-// idempotency fingerprints what a repeated submission has in common: a client
-// that builds its message again makes a new Date, Message-ID and MIME boundary,
-// so those cannot count.
+// idempotency names the submission by its key. Where it is scheduled, the key is
+// known until a day after it is due.
 func (e *entering) idempotency() queue.Idempotency {
 	if e.key == "" {
 		return queue.Idempotency{}
 	}
+	id := queue.Idempotency{Key: e.key, ExpiresAt: e.now.Add(e.door.o.IdempotencyTTL)}
+	if end := e.s.NotBefore.Add(24 * time.Hour); e.s.NotBefore.After(e.now) && end.After(id.ExpiresAt) {
+		id.ExpiresAt = end
+	}
+	if e.s.Fingerprint != nil {
+		id.Fingerprint = e.s.Fingerprint()
+	} else {
+		id.Fingerprint = e.fingerprint()
+	}
+	return id
+}
+
+// fingerprint is of what a repeated submission has in common: a client that
+// builds its message again makes a new Date, Message-ID and MIME boundary, so
+// those cannot count.
+func (e *entering) fingerprint() (sum [sha256.Size]byte) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00", e.s.Envelope.ReversePath, e.facts.From, e.facts.Subject)
 	rcpts := make([]string, 0, len(e.s.Recipients))
@@ -95,7 +118,6 @@ func (e *entering) idempotency() queue.Idempotency {
 	}
 	slices.Sort(rcpts)
 	fmt.Fprintf(h, "%q", rcpts)
-	id := queue.Idempotency{Key: e.key, ExpiresAt: e.now.Add(e.door.o.IdempotencyTTL)}
-	h.Sum(id.Fingerprint[:0])
-	return id
+	h.Sum(sum[:0])
+	return sum
 }

@@ -24,7 +24,9 @@ import (
 
 type anything struct{}
 
-func (anything) Policy(context.Context, string) (intake.Policy, error) { return intake.Policy{}, nil }
+func (anything) Policy(context.Context, string, string) (intake.Policy, error) {
+	return intake.Policy{}, nil
+}
 
 type world struct {
 	t     *testing.T

@@ -49,7 +49,7 @@ func (d *dsn) explain(b *strings.Builder, n *notice) {
 		}
 		fmt.Fprintf(b, "  %s: %s\r\n", who, strings.ReplaceAll(said, "\n", " "))
 	}
-	if a := n.last(); a != nil && n.action != actionRelayed {
+	if a := n.last(); a != nil && n.action != actionRelayed && max(n.rcpt.Attempts, a.Number) > 0 {
 		fmt.Fprintf(b, "  Attempts: %d, the last one at %s\r\n", max(n.rcpt.Attempts, a.Number), moment(a.Start))
 	}
 	b.WriteString("\r\n")

@@ -412,7 +412,7 @@ func BenchmarkMessages(b *testing.B) {
 
 type sink struct{}
 
-func (sink) CheckSender(context.Context, string, queue.Address) error { return nil }
+func (sink) CheckSender(context.Context, string, string, queue.Address) error { return nil }
 func (sink) Submit(_ context.Context, s queue.Submission) (queue.Submitted, error) {
 	_, err := io.Copy(io.Discard, s.Content)
 	return queue.Submitted{ID: queue.NewMessageID()}, err

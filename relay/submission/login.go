@@ -78,14 +78,18 @@ func (s *session) login(mech, name, password string) error {
 	})
 	switch {
 	case err == nil:
-		s.account, s.mech = id.Account, mech
+		s.account, s.credential, s.mech = id.Account, id.Credential, mech
 		t.s.stats.logins.Add(1)
 		return nil
 	case errors.Is(err, auth.ErrCredentials) && t.trusted && t.s.o.AcceptTrustedLogin:
 		s.log().Info("login of a trusted client ignored", "name", name, "error", err)
 		return nil
+	case errors.Is(err, auth.ErrExpired):
+		return s.loginFailed(name, err, "Authentication failed: this key has expired, use a new one")
+	case errors.Is(err, auth.ErrNetwork):
+		return s.loginFailed(name, err, "Authentication failed: this key may not be used from your network address")
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrScope):
-		return s.loginFailed(name, err)
+		return s.loginFailed(name, err, "Authentication failed: wrong user name or password")
 	}
 	t.s.stats.loginFailures.Add(1)
 	s.log().Warn("login not possible", "name", name, "mech", mech, "error", err)
@@ -97,7 +101,7 @@ func (s *session) login(mech, name, password string) error {
 
 // loginFailed answers a wrong password, later each time, and only a few times
 // on one connection.
-func (s *session) loginFailed(name string, err error) error {
+func (s *session) loginFailed(name string, err error, text string) error {
 	t := s.d.t
 	t.s.stats.loginFailures.Add(1)
 	s.log().Warn("login failed", "name", name, "error", err)
@@ -106,7 +110,7 @@ func (s *session) loginFailed(name string, err error) error {
 	if s.failures >= t.s.o.MaxLoginFailures {
 		s.d.hangUp("")
 	}
-	return reply(535, queue.Enhanced{5, 7, 8}, "Authentication failed: wrong user name or password")
+	return reply(535, queue.Enhanced{5, 7, 8}, text)
 }
 
 func pause(ctx context.Context, d time.Duration) {

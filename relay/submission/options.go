@@ -16,8 +16,9 @@ import (
 // *queue.Refusal are told to the client; all others are our own trouble.
 type Door interface {
 	queue.Submitter
-	// CheckSender says whether the account may send with this reverse-path.
-	CheckSender(ctx context.Context, account string, from queue.Address) error
+	// CheckSender says whether the account may send with this reverse-path. The
+	// credential is the id of the key that was used to log in, empty for none.
+	CheckSender(ctx context.Context, account, credential string, from queue.Address) error
 }
 
 // Authenticator checks passwords. It is implemented by auth.Authenticator, whose

@@ -16,10 +16,11 @@ import (
 // session is what one dialogue has agreed on. All of it runs in the
 // connection's goroutine.
 type session struct {
-	d        *dialogue
-	account  string // empty: nobody we know
-	mech     string // how we know: a SASL mechanism, "trusted", or empty on the socket
-	failures int    // of AUTH
+	d          *dialogue
+	account    string // empty: nobody we know
+	credential string // id of the key that was used; empty for a password, and without login
+	mech       string // how we know: a SASL mechanism, "trusted", or empty on the socket
+	failures   int    // of AUTH
 
 	open  bool // MAIL was accepted
 	env   queue.Envelope
@@ -82,7 +83,7 @@ func (s *session) mail(cmd command, o *smtp.MailOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := s.d.t.s.o.Door.CheckSender(s.d.t.ctx, s.account, from); err != nil {
+	if err := s.d.t.s.o.Door.CheckSender(s.d.t.ctx, s.account, s.credential, from); err != nil {
 		return err
 	}
 	s.open = true
@@ -269,5 +270,7 @@ func (s *session) submission(c content) queue.Submission {
 	if t.local {
 		src.Kind, src.Peer = "socket", t.user
 	}
-	return queue.Submission{Account: s.account, Source: src, Envelope: s.env, Recipients: s.rcpts, Content: c}
+	return queue.Submission{
+		Account: s.account, Credential: s.credential, Source: src, Envelope: s.env, Recipients: s.rcpts, Content: c,
+	}
 }

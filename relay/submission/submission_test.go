@@ -45,7 +45,7 @@ type taken struct {
 	content string
 }
 
-func (r *recorder) CheckSender(_ context.Context, account string, from queue.Address) error {
+func (r *recorder) CheckSender(_ context.Context, account, _ string, from queue.Address) error {
 	if r.check != nil {
 		return r.check(account, from)
 	}

@@ -207,3 +207,25 @@ func (s *Sites) Stats(now time.Time) Stats {
 	}
 	return n
 }
+
+// State is how a site is.
+type State struct {
+	Permits     int       // out now
+	Connections int       // how many may be
+	Failures    int       // in a row
+	Until       time.Time // paused until then, if it is still to come
+}
+
+// State returns how a site is as of now; without traffic it is like a new one.
+func (s *Sites) State(name string) State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := State{Connections: s.limit(name)}
+	if st := s.sites[name]; st != nil {
+		n.Permits, n.Failures, n.Until = st.out, st.failures, st.until
+		if st.wary {
+			n.Connections = 1
+		}
+	}
+	return n
+}

@@ -45,7 +45,7 @@ func (a *App) buildAuth() error {
 // policyOf is what the configuration says of an account; the zero Account stands
 // for trusted networks, the socket and what registry accounts leave open.
 func (a *App) policyOf(acc configs.Account) (intake.Policy, error) {
-	senders, err := intake.ParseSenders(a.cfg.AllowedSendersFor(acc))
+	senders, err := intake.ParseAddresses(a.cfg.AllowedSendersFor(acc))
 	if err != nil {
 		return intake.Policy{}, err
 	}
