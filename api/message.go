@@ -1,81 +1,78 @@
 package api
 
 import (
+	"context"
 	"net/http"
-	"strconv"
-	"time"
-
-	"github.com/go-chi/chi/v5"
+	"slices"
 
 	v1 "postrider/api/v1"
 	"postrider/queue"
 )
 
-const (
-	defaultLimit = 50
-	maxLimit     = 200
-)
-
-func (s *Server) listMessages(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	vf := v1.Filter{
-		IDs: q["id"], Account: q.Get("account"), States: q["state"], Domain: q.Get("domain"),
-		Recipient: q.Get("recipient"), Sender: q.Get("sender"), Class: q.Get("class"),
-	}
-	limit := defaultLimit
-	var err error
-	if l := q.Get("limit"); l != "" {
-		if limit, err = strconv.Atoi(l); err != nil || limit < 1 || limit > maxLimit {
-			problem(w, http.StatusUnprocessableEntity, "invalid", "limit must be a number from 1 to 200.")
-			return
-		}
-	}
-	for name, into := range map[string]**time.Time{"since": &vf.Since, "until": &vf.Until} {
-		if text := q.Get(name); text != "" {
-			t, err := time.Parse(time.RFC3339, text)
-			if err != nil {
-				problem(w, http.StatusUnprocessableEntity, "invalid", name+" must be a time such as 2026-01-31T15:04:05Z.")
-				return
-			}
-			*into = &t
-		}
-	}
-	f, err := filterOf(vf)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	entries, next, err := s.o.Store.List(r.Context(), f, queue.Cursor(q.Get("cursor")), limit)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	list := v1.MessageList{Data: make([]v1.Message, 0, len(entries)), NextCursor: string(next)}
-	for _, e := range entries {
-		list.Data = append(list.Data, messageOf(e))
-	}
-	writeJSON(w, http.StatusOK, list)
+func (s *Server) messageOperations(r *router) {
+	register(r, operation{
+		id: "list-messages", method: http.MethodGet, path: "/v1/messages", scope: queue.ScopeMessagesRead, tag: tagMessages,
+		summary: "List messages", description: "Newest first. A page may be empty and not the last one: `has_more` says so.",
+	}, s.listMessages)
+	register(r, operation{
+		id: "get-message", method: http.MethodGet, path: "/v1/messages/{id}", scope: queue.ScopeMessagesRead, tag: tagMessages,
+		summary: "Show a message with its recipients",
+	}, s.getMessage)
+	register(r, operation{
+		id: "explain-message", method: http.MethodGet, path: "/v1/messages/{id}/why", scope: queue.ScopeMessagesRead, tag: tagMessages,
+		summary: "Say why a message is where it is", description: "Of each recipient: its state, the next try, what limit binds, and the last reply with advice.",
+	}, s.why)
+	s.sendOperations(r)
+	s.steerOperations(r)
+	s.contentOperations(r)
+	s.eventOperations(r)
 }
 
-func (s *Server) getMessage(w http.ResponseWriter, r *http.Request) {
-	id, err := queue.ParseMessageID(chi.URLParam(r, "id"))
+type messageInput struct {
+	ID string `path:"id" maxLength:"64" doc:"Of the message." example:"msg_06f1qf41f5x05ch7rg00000000"`
+}
+
+type getInput struct {
+	ID     string   `path:"id" maxLength:"64" doc:"Of the message." example:"msg_06f1qf41f5x05ch7rg00000000"`
+	Expand []string `query:"expand" enum:"events,attempts" maxItems:"2" default:"events" doc:"What to add, separated by commas."`
+}
+
+func (s *Server) getMessage(ctx context.Context, in *getInput) (*answer[v1.Message], error) {
+	e, err := s.message(ctx, in.ID)
 	if err != nil {
-		s.fail(w, r, err)
-		return
+		return nil, err
 	}
-	e, err := s.o.Store.Message(r.Context(), id)
+	history, err := s.o.Store.History(ctx, e.Message.ID)
 	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	history, err := s.o.Store.History(r.Context(), id)
-	if err != nil {
-		s.fail(w, r, err)
-		return
+		return nil, err
 	}
 	m := messageOf(e)
 	for _, ev := range history {
-		m.Events = append(m.Events, eventOf(ev))
+		if slices.Contains(in.Expand, "events") {
+			m.Events = append(m.Events, eventOf(ev))
+		}
+		if ev.Attempt != nil && slices.Contains(in.Expand, "attempts") {
+			a := attemptOf(ev.Attempt)
+			a.Recipient = ev.Recipient.String()
+			m.Attempts = append(m.Attempts, *a)
+		}
 	}
-	writeJSON(w, http.StatusOK, m)
+	return answerOf(m), nil
+}
+
+// message reads a message that is the caller's to see. What is no id is nothing
+// that exists.
+func (s *Server) message(ctx context.Context, text string) (queue.Entry, error) {
+	id, err := queue.ParseMessageID(text)
+	if err != nil {
+		return queue.Entry{}, err
+	}
+	e, err := s.o.Store.Message(ctx, id)
+	if err != nil {
+		return e, err
+	}
+	if !owns(ctx, e.Message.Account) {
+		return queue.Entry{}, queue.ErrNotFound
+	}
+	return e, nil
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"postrider/api"
+	"postrider/api/access"
 	"postrider/api/client"
 	v1 "postrider/api/v1"
 	"postrider/queue"
@@ -29,6 +31,31 @@ type world struct {
 	url   string
 	sock  *client.Client
 	now   time.Time
+	keys  keyring
+	srv   *api.Server
+}
+
+// keyring knows callers by their key; those that are not the loopback's it does
+// not let in.
+type keyring map[string]access.Caller
+
+func (k keyring) Authenticate(_ context.Context, c access.Credentials, remote netip.Addr) (access.Caller, error) {
+	switch c.Secret {
+	case "expired":
+		return access.Caller{}, access.ErrExpired
+	case "throttled":
+		return access.Caller{}, access.ErrThrottled
+	case "broken":
+		return access.Caller{}, errors.New("the store of keys is on fire")
+	}
+	caller, ok := k[c.Secret]
+	if !ok {
+		return access.Caller{}, access.ErrUnauthorized
+	}
+	if remote.IsValid() && !remote.IsLoopback() {
+		return access.Caller{}, access.ErrNetwork
+	}
+	return caller, nil
 }
 
 func newWorld(t *testing.T, change ...func(*api.Options)) *world {
@@ -37,10 +64,11 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: s, now: time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)}
+	w := &world{t: t, store: s, now: time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC), keys: keyring{
+		key: {Scopes: []queue.Scope{queue.ScopeAdmin}},
+	}}
 	o := api.Options{
-		Store: s, Now: func() time.Time { return w.now },
-		Admin: func(_ context.Context, k string, remote netip.Addr) bool { return k == key && remote.IsLoopback() },
+		Store: s, Now: func() time.Time { return w.now }, Auth: w.keys,
 	}
 	for _, c := range change {
 		c(&o)
@@ -55,6 +83,7 @@ func newWorld(t *testing.T, change ...func(*api.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.srv = srv
 	srv.ServePublic(tcp)
 	srv.ServeAdmin(unix)
 	w.url, w.sock = "http://"+tcp.Addr().String(), client.NewSocket(path)
@@ -96,6 +125,9 @@ func (w *world) enqueue(account string, to ...string) queue.MessageID {
 	return id
 }
 
+// patient waits for answers, but not for ever.
+func patient() *http.Client { return &http.Client{Timeout: 30 * time.Second} }
+
 func (w *world) fetch(method, path, auth, body string) (status int, text, kind string) {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
@@ -105,7 +137,7 @@ func (w *world) fetch(method, path, auth, body string) (status int, text, kind s
 	if auth != "" {
 		req.Header.Set("Authorization", auth)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := patient().Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -202,19 +234,19 @@ func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 		status             int
 		says               string
 	}{
-		{"GET", "/v1/messages?limit=1000", "", 422, "1 to 200"},
-		{"GET", "/v1/messages?state=lost", "", 422, "unknown state"},
+		{"GET", "/v1/messages?limit=1000", "", 422, "number <= 200"},
+		{"GET", "/v1/messages?state=lost", "", 422, "queued, active, deferred"},
 		{"GET", "/v1/messages?since=yesterday", "", 422, "such as 2026"},
 		{"GET", "/v1/messages?id=msg_1", "", 422, "not a valid id"},
 		{"GET", "/v1/messages?recipient=nobody", "", 422, "has no @"},
-		{"GET", "/v1/messages?cursor=%00garbage", "", 422, ""},
+		{"GET", "/v1/messages?cursor=%00garbage", "", 400, "invalid_cursor"},
 		{"GET", "/v1/messages/msg_nonsense", "", 422, "not a valid id"},
 		{"GET", "/v1/messages/" + queue.NewMessageID().String(), "", 404, "does not exist"},
 		{"POST", "/v1/queue/actions", `{"action":"hold","filter":{}}`, 422, "set all to true"},
 		{"POST", "/v1/queue/actions", `{"action":"eat","filter":{"account":"shop"}}`, 422, "hold, release"},
-		{"POST", "/v1/queue/actions", `{"action":"hold","filtre":{}}`, 400, "filtre"},
+		{"POST", "/v1/queue/actions", `{"action":"hold","filtre":{}}`, 422, "filtre"},
 		{"POST", "/v1/queue/actions", `{"action":"hold"} {}`, 400, "more than one"},
-		{"POST", "/v1/queue/actions", `{"action":"` + strings.Repeat("x", 2<<20), 400, "too large"},
+		{"POST", "/v1/queue/actions", `{"action":"` + strings.Repeat("x", 2<<20), 413, "payload_too_large"},
 		{"DELETE", "/v1/messages", "", 405, "method"},
 		{"GET", "/v2/anything", "", 404, "nothing"},
 	} {
@@ -232,13 +264,13 @@ func TestTheNetworkNeedsTheKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for auth, want := range map[string]int{
-		"": 401, "Bearer wrong": 401, "Basic " + key: 401, "bearer": 401, "Bearer " + key: 200,
+		"": 401, "Bearer wrong": 401, "Basic " + key: 401, "bearer": 401, "Basic " + base64.StdEncoding.EncodeToString([]byte("api:"+key)): 200, "Bearer " + key: 200,
 	} {
 		if status, text, _ := w.fetch("GET", "/v1/queue", auth, ""); status != want || strings.Contains(text, key) {
 			t.Errorf("%q: %d %s, want %d", auth, status, text, want)
 		}
 	}
-	closed := newWorld(t, func(o *api.Options) { o.Admin = nil })
+	closed := newWorld(t, func(o *api.Options) { o.Auth = nil })
 	if status, _, _ := closed.fetch("GET", "/v1/queue", "Bearer "+key, ""); status != 404 {
 		t.Errorf("administration that is turned off answers %d", status)
 	}

@@ -24,10 +24,15 @@ func messageOf(e queue.Entry) v1.Message {
 		ID: e.Message.ID.String(), Account: e.Message.Account, From: e.Message.Envelope.ReversePath.String(),
 		HeaderFrom: e.Message.Header.From.String(), Subject: e.Message.Header.Subject, MessageID: e.Message.Header.MessageID,
 		Size: e.Message.Content.Size, Priority: priorities[e.Message.Priority], Source: e.Message.Source.Kind,
-		AcceptedAt: e.Message.AcceptedAt.UTC(), ExpiresAt: e.Message.ExpiresAt.UTC(),
-		Recipients: make([]v1.Recipient, 0, len(e.Recipients)),
+		AcceptedAt: e.Message.AcceptedAt.UTC(), ExpiresAt: e.Message.ExpiresAt.UTC(), Key: e.Message.Credential,
+		Stream: e.Message.Labels.Stream, List: e.Message.Labels.List, Tags: e.Message.Labels.Tags, Metadata: e.Message.Labels.Metadata,
+		Sandbox: e.Message.Sandbox, States: map[string]int{}, Recipients: make([]v1.Recipient, 0, len(e.Recipients)),
+	}
+	if e.Message.Envelope.RequireTLS {
+		m.TLS = "require"
 	}
 	for _, r := range e.Recipients {
+		m.States[r.State.String()]++
 		m.Recipients = append(m.Recipients, recipientOf(e.Message, r))
 	}
 	return m

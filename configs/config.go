@@ -21,12 +21,13 @@ type Config struct {
 	ContentInlineLimit int64  // bytes of a body kept in the entry itself, with Redis
 
 	Submission Submission
-	HTTP       Listen
+	HTTP       HTTP
 	IMAP       Listen
 	POP3       Listen
 	TLS        TLS
 	Accounts   []Account
 	API        API
+	Webhooks   Webhooks
 	Routes     []Route
 	DNS        DNS
 	Delivery   Delivery
@@ -80,8 +81,24 @@ type Account struct {
 	RatePerHour    int // 0: as Submission.Rate.PerHour
 }
 
-// API is the key for automation.
-type API struct{ AdminKey Secret }
+// HTTP is how the API and the probes are reached.
+type HTTP struct {
+	Listen         []Listener // empty: off
+	OperatorListen []Listener // of what concerns the relay as a whole; empty: it is on Listen
+	PublicURL      string     // without a slash at the end; empty: not known
+	TrustedProxies []netip.Prefix
+	Docs           bool
+}
+
+// API is what is offered over HTTP.
+type API struct {
+	AdminKey    Secret
+	Compat      []string // surfaces of other providers, see CompatResend and so on
+	Idempotency time.Duration
+}
+
+// Webhooks is how events are sent to their readers.
+type Webhooks struct{ AllowPrivateNetworks bool }
 
 // Route says where the mail for a domain, or for all others, goes. In
 // Config.Routes the more specific come first: the first match counts.

@@ -28,7 +28,8 @@ func Default(osHostname string) *Config {
 			HopLimit:                 50,
 			Rate:                     Rate{PerHour: 10000, HoldFactor: 20},
 		},
-		HTTP: Listen{Listen: []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 8025}}},
+		HTTP: HTTP{Listen: []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 8025}}, Docs: true},
+		API:  API{Compat: compatSurfaces(), Idempotency: 24 * time.Hour},
 		Delivery: Delivery{
 			MXPort: 25,
 			// First after 5 minutes, because greylisting windows are 1 to 5

@@ -176,19 +176,17 @@ func submissionPolicy() []field[Config] {
 }
 
 func listenersSection() section {
-	return section{"", "", []field[Config]{
-		many(Key{Path: "http.listen", Env: "POSTRIDER_HTTP_LISTEN", Example: `["127.0.0.1:8025"]`,
-			Doc: "Addresses for HTTP: `/livez`, `/readyz`, `/metrics` and the API. `off` is none."},
-			func(c *Config) *[]Listener { return &c.HTTP.Listen }, plainListenerKind()),
+	var fs []field[Config]
+	fs = append(fs, httpFields()...)
+	fs = append(fs,
 		many(Key{Path: "imap.listen", Env: "POSTRIDER_IMAP_LISTEN", Example: "off", Default: off,
 			Doc: "Addresses for IMAP. It is not part of this build: only `off` is allowed."},
 			func(c *Config) *[]Listener { return &c.IMAP.Listen }, listenerKind()),
 		many(Key{Path: "pop3.listen", Env: "POSTRIDER_POP3_LISTEN", Example: "off", Default: off,
 			Doc: "Addresses for POP3. It is not part of this build: only `off` is allowed."},
-			func(c *Config) *[]Listener { return &c.POP3.Listen }, listenerKind()),
-		one(Key{Path: "api.admin_key", Env: "POSTRIDER_API_KEY", Example: `"9f2c-write-your-own-31d7"`,
-			Doc: "Admin key for automation over HTTP. The admin socket needs none."},
-			func(c *Config) *Secret { return &c.API.AdminKey }, secretKind()),
+			func(c *Config) *[]Listener { return &c.POP3.Listen }, listenerKind()))
+	fs = append(fs, apiFields()...)
+	fs = append(fs,
 		one(Key{Path: "admin.socket", Env: "POSTRIDER_ADMIN_SOCKET", Example: "/var/lib/postrider/admin.sock",
 			Default: "admin.sock in data_dir",
 			Doc:     "Unix socket for the commands, for its owner alone (mode 0600). `off` is none."},
@@ -196,8 +194,8 @@ func listenersSection() section {
 		many(Key{Path: "dns.servers", Env: "POSTRIDER_DNS_SERVERS", Example: `["127.0.0.1:53"]`,
 			Default: "those of the system",
 			Doc:     "DNS servers to ask, as IP addresses with an optional port."},
-			nameserversAt, nameserverKind()),
-	}}
+			nameserversAt, nameserverKind()))
+	return section{"", "", fs}
 }
 
 func tlsSection() section {

@@ -108,12 +108,18 @@ func (l *loader) checkListeners() {
 	for _, b := range c.HTTP.Listen {
 		all = append(all, bound{"http.listen", b})
 	}
+	for _, b := range c.HTTP.OperatorListen {
+		all = append(all, bound{"http.operator_listen", b})
+	}
 	for i, b := range all {
 		for _, a := range all[:i] {
 			if a.at.collides(b.at) && !l.anyBroken(a.key, b.key) {
 				l.refuse(b.key, fmt.Sprintf("%s and %s of %s are the same address", b.at, a.at, a.key), "give each a port of its own")
 			}
 		}
+	}
+	if u := c.HTTP.PublicURL; strings.HasPrefix(u, "http://") {
+		l.warn("http.public_url", "RFC 8058 asks for https in links to unsubscribe: mail programs will not show a button", "put a proxy that speaks TLS in front")
 	}
 	if len(all) == 0 && c.Submission.Socket == "" && !l.anyBroken("submission.listen", "submission.socket", "http.listen") {
 		l.refuse("submission.listen", "nothing could be submitted: the SMTP listener, the socket and HTTP are all off", "turn one of them on")

@@ -48,6 +48,11 @@ type Submitted struct {
 	ID        MessageID
 	Duplicate bool // an earlier submission had the same idempotency key
 	Held      bool // accepted, but kept back (account rate)
+	// AcceptedAt is when the message was accepted, as it is kept; not told of a
+	// duplicate.
+	AcceptedAt time.Time
+	// MessageID is the one in its header, ours if it had none; likewise.
+	MessageID string
 	// Suppressed are the indexes of the recipients that will not be sent to,
 	// since they are on the suppression list; not told of a duplicate.
 	Suppressed []int

@@ -1,5 +1,9 @@
 // Package client speaks the relay's HTTP API, over its admin socket or over the
 // network with a key.
+//
+// What the relay refuses is returned as a *v1.Problem. Sending is safe to repeat
+// with an idempotency key; what reads can be repeated anyhow. Nothing is repeated
+// by itself but a stream of events, which goes on where it was broken off.
 package client
 
 import (
@@ -12,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,19 +28,24 @@ type Client struct {
 	base string
 	key  string
 	http *http.Client
+	// stream is for answers that have no end of their own.
+	stream *http.Client
+	pace   pace
 }
 
-// maxAnswer bounds what is read of an answer.
-const maxAnswer = 64 << 20
+const (
+	// maxAnswer bounds what is read of an answer.
+	maxAnswer = 64 << 20
+	// answerTime bounds how long an answer may take.
+	answerTime = time.Minute
+)
 
 // NewSocket talks to the admin socket at path, which needs no key.
 func NewSocket(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
-	return &Client{base: "http://postrider", http: &http.Client{
-		Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute,
-	}}
+	return newClient("http://postrider", "", &http.Transport{DialContext: dial})
 }
 
 // New talks to the API at an URL such as https://relay.example.com.
@@ -44,103 +54,94 @@ func New(base, key string) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("API address %q: want an URL such as https://relay.example.com", base)
 	}
-	return &Client{base: strings.TrimRight(base, "/"), key: key, http: &http.Client{Timeout: time.Minute}}, nil
-}
-
-// Queue counts what waits.
-func (c *Client) Queue(ctx context.Context) (q v1.Queue, err error) {
-	return q, c.do(ctx, http.MethodGet, "/v1/queue", nil, &q)
-}
-
-// Messages lists up to limit messages with a matching recipient, newest first.
-func (c *Client) Messages(ctx context.Context, f v1.Filter, cursor string, limit int) (l v1.MessageList, err error) {
-	q := url.Values{"id": f.IDs, "state": f.States}
-	for name, v := range map[string]string{
-		"account": f.Account, "domain": f.Domain, "recipient": f.Recipient, "sender": f.Sender, "class": f.Class, "cursor": cursor,
-	} {
-		if v != "" {
-			q.Set(name, v)
-		}
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
-	for name, t := range map[string]*time.Time{"since": f.Since, "until": f.Until} {
-		if t != nil {
-			q.Set(name, t.Format(time.RFC3339))
-		}
+	return newClient(strings.TrimRight(base, "/"), key, transport.Clone()), nil
+}
+
+func newClient(base, key string, t *http.Transport) *Client {
+	// A key must not follow a redirect to somebody else.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		base: base, key: key,
+		http:   &http.Client{Transport: t, Timeout: answerTime, CheckRedirect: stay},
+		stream: &http.Client{Transport: t, CheckRedirect: stay},
+		pace:   usualPace(),
 	}
-	if limit > 0 {
-		q.Set("limit", fmt.Sprint(limit))
-	}
-	return l, c.do(ctx, http.MethodGet, "/v1/messages?"+q.Encode(), nil, &l)
-}
-
-// Message returns one message with its events.
-func (c *Client) Message(ctx context.Context, id string) (m v1.Message, err error) {
-	return m, c.do(ctx, http.MethodGet, "/v1/messages/"+url.PathEscape(id), nil, &m)
-}
-
-// Act does something to all recipients that match.
-func (c *Client) Act(ctx context.Context, a v1.Action) (r v1.ActionResult, err error) {
-	return r, c.do(ctx, http.MethodPost, "/v1/queue/actions", a, &r)
-}
-
-// Accounts lists the accounts.
-func (c *Client) Accounts(ctx context.Context) (l v1.AccountList, err error) {
-	return l, c.do(ctx, http.MethodGet, "/v1/accounts", nil, &l)
-}
-
-// CreateAccount makes an account; its password is shown only in the answer.
-func (c *Client) CreateAccount(ctx context.Context, a v1.NewAccount) (s v1.Secret, err error) {
-	return s, c.do(ctx, http.MethodPost, "/v1/accounts", a, &s)
-}
-
-// ChangeAccount changes an account.
-func (c *Client) ChangeAccount(ctx context.Context, name string, change v1.AccountChange) (s v1.Secret, err error) {
-	return s, c.do(ctx, http.MethodPatch, "/v1/accounts/"+url.PathEscape(name), change, &s)
-}
-
-// DeleteAccount removes an account.
-func (c *Client) DeleteAccount(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(name), nil, nil)
-}
-
-// Records returns what a domain should publish.
-func (c *Client) Records(ctx context.Context, domain string) (r v1.Records, err error) {
-	return r, c.do(ctx, http.MethodGet, "/v1/domains/"+url.PathEscape(domain)+"/records", nil, &r)
 }
 
 // Ready returns nil while the relay takes mail in.
 func (c *Client) Ready(ctx context.Context) error {
-	return c.do(ctx, http.MethodGet, "/readyz", nil, nil)
+	return c.do(ctx, call{method: http.MethodGet, path: "/readyz"}, nil)
+}
+
+// call is one request.
+type call struct {
+	method, path string
+	query        url.Values
+	header       http.Header
+	in           any       // written as JSON
+	body         io.Reader // as it is, instead of in
+	long         bool      // may take any time
+}
+
+// get, post … are the usual calls.
+func get[T any](ctx context.Context, c *Client, path string, q url.Values) (v T, err error) {
+	return v, c.do(ctx, call{method: http.MethodGet, path: path, query: q}, &v)
+}
+
+func post[T any](ctx context.Context, c *Client, path string, in any) (v T, err error) {
+	return v, c.do(ctx, call{method: http.MethodPost, path: path, in: in}, &v)
+}
+
+func patch[T any](ctx context.Context, c *Client, path string, in any) (v T, err error) {
+	return v, c.do(ctx, call{method: http.MethodPatch, path: path, in: in}, &v)
+}
+
+func (c *Client) remove(ctx context.Context, path string, q url.Values) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path, query: q}, nil)
+}
+
+// join writes a path whose variable parts are escaped.
+func join(parts ...string) string {
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(p))
+	}
+	return "/v1" + b.String()
+}
+
+// queryOf leaves out what is empty.
+func queryOf(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+func limitText(limit int) string {
+	if limit <= 0 {
+		return ""
+	}
+	return strconv.Itoa(limit)
 }
 
 // do returns a *v1.Problem for an answer that is an error.
-func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("encode request: %w", err)
-		}
-		body = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+func (c *Client) do(ctx context.Context, q call, out any) error {
+	res, err := c.send(ctx, q)
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the relay: %w", err)
+		return err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read the relay's answer: %w", err)
-	}
-	if res.StatusCode >= 300 {
-		return problemOf(res.StatusCode, text)
 	}
 	if out == nil || len(text) == 0 {
 		return nil
@@ -149,6 +150,61 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("read the relay's answer: %w", err)
 	}
 	return nil
+}
+
+// send returns the answer if it is a good one; its body is the caller's to close.
+func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
+	req, err := c.request(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	by := c.http
+	if q.long {
+		by = c.stream
+	}
+	res, err := by.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the relay: %w", err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read the relay's answer: %w", err)
+	}
+	return nil, problemOf(res.StatusCode, text)
+}
+
+func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
+	body := q.body
+	if q.in != nil {
+		text, err := json.Marshal(q.in)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(text)
+	}
+	at := c.base + q.path
+	if len(q.query) > 0 {
+		at += "?" + q.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, at, body)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	for name, values := range q.header {
+		req.Header[name] = values
+	}
+	if q.in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("User-Agent", "postrider")
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	return req, nil
 }
 
 func problemOf(status int, text []byte) error {
@@ -164,4 +220,11 @@ func problemOf(status int, text []byte) error {
 		detail = detail[:300]
 	}
 	return errors.New(detail)
+}
+
+func decode(r io.Reader, into any) error {
+	if err := json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("read the relay's answer: %w", err)
+	}
+	return nil
 }

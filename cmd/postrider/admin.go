@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 
 	v1 "postrider/api/v1"
@@ -20,9 +21,15 @@ type adminFlags struct {
 	JSON   bool   `name:"json" help:"Print JSON instead of a table."`
 }
 
+// network reports whether the relay is spoken to over the network, with a key.
+func (f *adminFlags) network(sh *shell) bool {
+	return sh.getenv("POSTRIDER_URL") != "" && f.Socket == ""
+}
+
 // connect talks to POSTRIDER_URL if that is set, else to the admin socket.
 func (f *adminFlags) connect(sh *shell) (*client.Client, error) {
-	if base := sh.getenv("POSTRIDER_URL"); base != "" && f.Socket == "" {
+	if f.network(sh) {
+		base := sh.getenv("POSTRIDER_URL")
 		key, err := secretEnv(sh, "POSTRIDER_API_KEY")
 		if err != nil {
 			return nil, err
@@ -80,12 +87,55 @@ func trimLine(b []byte) []byte {
 func explain(err error) error {
 	var p *v1.Problem
 	switch {
-	case err == nil, errors.As(err, &p):
-		return err
+	case err == nil:
+		return nil
+	case errors.As(err, &p):
+		return &refusedError{problemText(p), err}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w\nIs the relay running? If it uses another data directory, name it: POSTRIDER_DATA_DIR=/var/lib/postrider, or --socket PATH", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w\nThe admin socket is for the relay's own user: run this command as that user or as root", err)
 	}
 	return err
+}
+
+// refusedError is a no of the relay, in words for people.
+type refusedError struct {
+	text string
+	err  error
+}
+
+func (e *refusedError) Error() string { return e.text }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// advice is what to do about refusals, where their own text speaks to programs.
+var advice = map[string]string{
+	"unauthorized":    "Set POSTRIDER_API_KEY to a key of this relay: `postrider key create` makes one.",
+	"key_expired":     "Make a new key with `postrider key create`, and set POSTRIDER_API_KEY to it.",
+	"forbidden_scope": "Use a key that may: `postrider key show` says what this one may be used for.",
+}
+
+// problemText says all that a problem holds: each member that is wrong on a line
+// of its own, and what to do.
+func problemText(p *v1.Problem) string {
+	lines := []string{plain(p.Detail)}
+	for _, e := range p.Errors {
+		where := or(e.Parameter, strings.TrimPrefix(strings.TrimPrefix(e.Pointer, "#"), "/"))
+		if where != "" {
+			where += ": "
+		}
+		if e.Detail != p.Detail {
+			lines = append(lines, "  "+plain(where+e.Detail))
+		}
+	}
+	if what := advice[p.Code]; what != "" {
+		lines = append(lines, what)
+	}
+	if p.RetryAfter > 0 {
+		lines = append(lines, fmt.Sprintf("Try again in %d s.", p.RetryAfter))
+	}
+	if p.RequestID != "" && p.Status >= 500 {
+		lines = append(lines, "In the relay's log this is "+plain(p.RequestID)+".")
+	}
+	return strings.Join(lines, "\n")
 }

@@ -3,9 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	v1 "postrider/api/v1"
 )
 
 type domainCmd struct {
+	List    domainListCmd    `cmd:"" help:"List the sending domains, and whether their records are published."`
+	Add     domainAddCmd     `cmd:"" help:"Put a sending domain on the list."`
+	Remove  domainRemoveCmd  `cmd:"" help:"Take a sending domain off the list."`
+	Verify  domainVerifyCmd  `cmd:"" help:"Look up now whether a domain's records are published; exit 1 if not."`
 	Records domainRecordsCmd `cmd:"" help:"Print the DNS records that a sending domain should publish, ready to paste."`
 }
 
@@ -46,4 +53,106 @@ func (c *domainRecordsCmd) Run(sh *shell) error {
 		}
 	}
 	return nil
+}
+
+type domainListCmd struct{ adminFlags }
+
+// Run prints a line per domain.
+func (c *domainListCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	list, err := cl.Domains(context.Background())
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, list)
+	}
+	t := newTable(sh.stdout, "DOMAIN", "STATUS", "LOOKED UP", "ADDED")
+	for _, d := range list.Data {
+		t.row(d.Name, d.Status, d.CheckedAt, d.CreatedAt)
+	}
+	return t.flush()
+}
+
+type domainAddCmd struct {
+	adminFlags
+	Domain string `arg:"" help:"The domain behind the @ of the sender."`
+}
+
+// Run adds a domain.
+func (c *domainAddCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	d, err := cl.AddDomain(context.Background(), c.Domain)
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, d)
+	}
+	fmt.Fprintf(sh.stdout, "%s was added. Publish what `postrider domain records %s` prints, then run `postrider domain verify %s`.\n", d.Name, d.Name, d.Name)
+	return nil
+}
+
+type domainRemoveCmd struct {
+	adminFlags
+	Domain string `arg:"" help:"The domain."`
+}
+
+// Run removes a domain.
+func (c *domainRemoveCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	return explain(cl.RemoveDomain(context.Background(), c.Domain))
+}
+
+type domainVerifyCmd struct {
+	adminFlags
+	Domain string `arg:"" help:"The domain behind the @ of the sender."`
+}
+
+// Run looks the records up.
+func (c *domainVerifyCmd) Run(sh *shell) error {
+	cl, err := c.connect(sh)
+	if err != nil {
+		return err
+	}
+	d, err := cl.VerifyDomain(context.Background(), c.Domain)
+	if err != nil {
+		return explain(err)
+	}
+	if c.JSON {
+		err = printJSON(sh.stdout, d)
+	} else {
+		printDomain(sh, d)
+	}
+	if err == nil && d.Status != "verified" {
+		return exitStatus(1)
+	}
+	return err
+}
+
+func printDomain(sh *shell, d v1.Domain) {
+	fmt.Fprintf(sh.stdout, "%s  %s\n", d.Name, strings.ToUpper(strings.ReplaceAll(d.Status, "_", " ")))
+	for _, r := range d.Records {
+		need := "optional"
+		if r.Required {
+			need = "required"
+		}
+		fmt.Fprintf(sh.stdout, "\n%s  %s  (%s, %s)\n", r.Purpose, strings.ReplaceAll(r.Status, "_", " "), r.Name, need)
+		if r.Error == "" {
+			continue
+		}
+		fmt.Fprintf(sh.stdout, "  %s\n  Want: %s\n", plain(r.Error), plain(r.Value))
+		for _, o := range r.Observed {
+			fmt.Fprintf(sh.stdout, "  Is:   %s\n", plain(o))
+		}
+	}
 }

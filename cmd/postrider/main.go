@@ -45,12 +45,21 @@ type commandLine struct {
 	Serve    serveCmd    `cmd:"" help:"Run the relay."`
 	Check    checkCmd    `cmd:"" help:"Load the configuration, report every problem, start nothing."`
 	Sendmail sendmailCmd `cmd:"" passthrough:"" help:"Submit a message from standard input, as sendmail(8) does (also when called by that name)."`
+	Send     sendCmd     `cmd:"" help:"Send a message."`
 	Queue    queueCmd    `cmd:"" help:"Look at the queue and change it."`
+	Events   eventsCmd   `cmd:"" help:"Print what befell messages, and follow what does."`
+	Stats    statsCmd    `cmd:"" help:"Count what became of mail."`
 	Account  accountCmd  `cmd:"" help:"Administer the accounts that may send."`
-	Domain   domainCmd   `cmd:"" help:"Sending domains: the records to publish."`
-	Store    storeCmd    `cmd:"" help:"Move, back up and restore a stopped queue."`
-	Health   healthCmd   `cmd:"" help:"Exit 0 while the relay takes mail in: a probe for containers."`
-	Version  versionCmd  `cmd:"" help:"Print what was built."`
+	Key      keyCmd      `cmd:"" help:"Administer keys: credentials for programs, which can be narrowed and ended."`
+	Domain   domainCmd   `cmd:"" help:"Sending domains: the records to publish, and whether they are."`
+	Stream   streamCmd   `cmd:"" help:"The kinds of mail that an account sends."`
+	Webhook  webhookCmd  `cmd:"" help:"Addresses that are told of events."`
+
+	Suppression suppressionCmd `cmd:"" help:"Addresses that are not sent to."`
+
+	Store   storeCmd   `cmd:"" help:"Move, back up and restore a stopped queue."`
+	Health  healthCmd  `cmd:"" help:"Exit 0 while the relay takes mail in: a probe for containers."`
+	Version versionCmd `cmd:"" help:"Print what was built."`
 
 	Reference referenceCmd `cmd:"" hidden:"" help:"Print the reference of configuration and commands as Markdown."`
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,36 +20,50 @@ type queueCmd struct {
 	Status  queueStatusCmd  `cmd:"" help:"How many recipients are in each state, and since when."`
 	List    queueListCmd    `cmd:"" help:"List messages, newest first."`
 	Show    queueShowCmd    `cmd:"" help:"Show one message with its recipients and their history."`
+	Why     queueWhyCmd     `cmd:"" help:"Say what keeps a message from being delivered, and until when."`
 	Hold    queueHoldCmd    `cmd:"" help:"Keep recipients back until they are released."`
 	Release queueReleaseCmd `cmd:"" help:"Let held recipients go on, now."`
 	Retry   queueRetryCmd   `cmd:"" help:"Try waiting recipients now."`
 	Cancel  queueCancelCmd  `cmd:"" help:"Withdraw recipients that were not delivered yet; nobody is told."`
+	Bounce  queueBounceCmd  `cmd:"" help:"Give recipients up and report it to their senders; without --yes, say how many."`
+	Resend  queueResendCmd  `cmd:"" help:"Send a message once more, as a new one."`
+
+	Destinations queueDestinationsCmd `cmd:"" help:"What waits, by destination; of one, why."`
+	Suspend      queueSuspendCmd      `cmd:"" help:"Keep mail for a destination back; it is taken in and waits."`
+	Resume       queueResumeCmd       `cmd:"" help:"Let a suspended destination go on."`
+	Suspensions  queueSuspensionsCmd  `cmd:"" help:"List what is suspended."`
 }
 
 // filterFlags select recipients; all that are given must match.
 type filterFlags struct {
-	ID        []string  `placeholder:"ID" help:"Message or recipient id (msg_…, rcp_…); may be repeated."`
-	Account   string    `help:"Account that sent it."`
-	State     []string  `help:"State: queued, active, deferred, held, scheduled, delivered, relayed, bounced, expired, cancelled, suppressed."`
-	Domain    string    `help:"Recipient's domain."`
-	Recipient string    `placeholder:"ADDRESS" help:"Recipient's address."`
-	Sender    string    `placeholder:"ADDRESS" help:"Envelope sender, or @domain."`
-	Class     string    `help:"Reason class, such as rcpt.full or block.ip."`
-	Since     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Accepted at or after, such as 2026-01-31T15:04:05Z."`
-	Until     time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Accepted before."`
+	ID        []string          `placeholder:"ID" help:"Message or recipient id (msg_…, rcp_…); may be repeated."`
+	Account   string            `help:"Account that sent it."`
+	State     []string          `help:"State: queued, active, deferred, held, scheduled, delivered, relayed, bounced, expired, cancelled, suppressed."`
+	Domain    string            `help:"Recipient's domain."`
+	Recipient string            `placeholder:"ADDRESS" help:"Recipient's address."`
+	Sender    string            `placeholder:"ADDRESS" help:"Envelope sender, or @domain."`
+	Class     string            `help:"Reason class, such as rcpt.full or block.ip."`
+	From      string            `placeholder:"ADDRESS" help:"Author, or @domain."`
+	Subject   string            `placeholder:"TEXT" help:"A part of the subject, in any letter case."`
+	MessageID string            `name:"message-id" placeholder:"ID" help:"Message-ID header field."`
+	Stream    string            `help:"Stream that it belongs to."`
+	Tag       string            `help:"One of its tags."`
+	Key       string            `placeholder:"ID" help:"Key that handed it in (key_…)."`
+	Metadata  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A pair of its metadata; may be repeated."`
+	Since     past              `placeholder:"TIME" help:"Accepted at or after: 2026-01-31T15:04:05Z, or 2h for two hours ago."`
+	Until     past              `placeholder:"TIME" help:"Accepted before."`
 }
 
 func (f *filterFlags) filter() v1.Filter {
 	v := v1.Filter{
 		IDs: f.ID, Account: f.Account, States: f.State, Domain: f.Domain,
 		Recipient: f.Recipient, Sender: f.Sender, Class: f.Class,
+		From: f.From, Subject: f.Subject, MessageID: f.MessageID, Stream: f.Stream, Tag: f.Tag, Key: f.Key,
 	}
-	if !f.Since.IsZero() {
-		v.Since = &f.Since
+	if len(f.Metadata) > 0 {
+		v.Metadata = f.Metadata
 	}
-	if !f.Until.IsZero() {
-		v.Until = &f.Until
-	}
+	v.Since, v.Until = f.Since.pointer(), f.Until.pointer()
 	return v
 }
 
@@ -114,26 +131,23 @@ func (c *queueListCmd) Run(sh *shell) error {
 	if c.JSON {
 		return printJSON(sh.stdout, all)
 	}
-	printMessages(sh.stdout, all)
-	return nil
+	return printMessages(sh.stdout, all)
 }
 
-func printMessages(out io.Writer, list v1.MessageList) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tACCEPTED\tSTATE\tRECIPIENT\tTRIES\tNEXT TRY\tREASON")
+func printMessages(out io.Writer, list v1.MessageList) error {
+	t := newTable(out, "ID", "ACCEPTED", "STATE", "RECIPIENT", "TRIES", "NEXT TRY", "REASON")
 	for _, m := range list.Data {
 		for _, r := range m.Recipients {
-			next := ""
-			if r.NextTry != nil {
-				next = r.NextTry.Local().Format(time.DateTime)
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", m.ID, m.AcceptedAt.Local().Format(time.DateTime), r.State, r.Address, r.Attempts, next, r.Class)
+			t.row(m.ID, m.AcceptedAt, r.State, r.Address, r.Attempts, r.NextTry, r.Class)
 		}
 	}
-	w.Flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
 	if list.NextCursor != "" {
 		fmt.Fprintln(out, "There are more: --limit 0 lists them all.")
 	}
+	return nil
 }
 
 type queueShowCmd struct {
@@ -160,7 +174,8 @@ func (c *queueShowCmd) Run(sh *shell) error {
 
 func printMessage(out io.Writer, m v1.Message) {
 	fmt.Fprintf(out, "%s  %d octets, from %s, account %s\n", m.ID, m.Size, orNull(m.From), m.Account)
-	fmt.Fprintf(out, "  Subject:  %s\n  Accepted: %s by %s\n  Expires:  %s\n", m.Subject, when(m.AcceptedAt), m.Source, when(m.ExpiresAt))
+	fmt.Fprintf(out, "  Subject:  %s\n  Accepted: %s by %s\n  Expires:  %s\n", plain(m.Subject), when(m.AcceptedAt), m.Source, when(m.ExpiresAt))
+	printLabels(out, m)
 	addresses := map[string]string{}
 	for _, r := range m.Recipients {
 		addresses[r.ID] = r.Address
@@ -172,13 +187,35 @@ func printMessage(out io.Writer, m v1.Message) {
 			fmt.Fprintln(out, "  In doubt: a copy may have arrived already; the next one is possibly the second.")
 		}
 		if r.Advice != "" {
-			fmt.Fprintf(out, "  Why:      %s (%s)\n", r.Advice, r.Class)
+			fmt.Fprintf(out, "  Why:      %s (%s)\n", plain(r.Advice), r.Class)
 		}
 	}
 	fmt.Fprintln(out, "\nHistory")
 	for _, e := range m.Events {
 		printEvent(out, e, addresses)
 	}
+}
+
+// printLabels prints what the sender said of the message for its own use.
+func printLabels(out io.Writer, m v1.Message) {
+	for _, l := range []struct{ name, text string }{
+		{"Key:      ", m.Key}, {"Stream:   ", m.Stream}, {"List:     ", m.List}, {"Tags:     ", strings.Join(m.Tags, " ")}, {"Metadata: ", pairs(m.Metadata)},
+	} {
+		if l.text != "" {
+			fmt.Fprintf(out, "  %s%s\n", l.name, plain(l.text))
+		}
+	}
+	if m.Sandbox {
+		fmt.Fprintln(out, "  Sandbox: it is only pretended to be sent.")
+	}
+}
+
+func pairs(m map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, name+"="+m[name])
+	}
+	return strings.Join(list, " ")
 }
 
 func waiting(state string) bool {
@@ -208,7 +245,7 @@ func printEvent(out io.Writer, e v1.Event, addresses map[string]string) {
 	if e.Reason != "" {
 		line += "  (" + e.Reason + ")"
 	}
-	fmt.Fprintln(out, strings.TrimRight(line, " "))
+	fmt.Fprintln(out, strings.TrimRight(plain(line), " "))
 }
 
 func orNull(s string) string {
@@ -258,13 +295,18 @@ func (c *actFlags) act(sh *shell, action string) error {
 	f := c.filter()
 	f.IDs = append(f.IDs, c.IDs...)
 	if !c.All && reflect.ValueOf(f).IsZero() {
-		return fmt.Errorf("no message is named and no filter given: say --all to mean the whole queue")
+		return errors.New("no message is named and no filter given: say --all to mean the whole queue")
 	}
 	done, err := cl.Act(context.Background(), v1.Action{Action: action, Filter: f, All: c.All, DryRun: c.DryRun, Reason: c.Reason})
+	return c.printResult(sh, done, err)
+}
+
+// printResult says how many recipients changed.
+func (f *adminFlags) printResult(sh *shell, done v1.ActionResult, err error) error {
 	if err != nil {
 		return explain(err)
 	}
-	if c.JSON {
+	if f.JSON {
 		return printJSON(sh.stdout, done)
 	}
 	if done.DryRun {

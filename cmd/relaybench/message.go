@@ -19,6 +19,7 @@ const (
 // content makes messages that differ in their headers only. It is immutable.
 type content struct {
 	from   string
+	plain  []byte // the body
 	body   []byte // dot-stuffed
 	digest string // of the body before stuffing
 	size   int
@@ -39,12 +40,18 @@ func newContent(from string, size int) *content {
 		wire.WriteString(line)
 	}
 	sum := sha256.Sum256(raw.Bytes())
-	return &content{from: from, body: wire.Bytes(), digest: hex.EncodeToString(sum[:]), size: size}
+	return &content{from: from, plain: raw.Bytes(), body: wire.Bytes(), digest: hex.EncodeToString(sum[:]), size: size}
 }
 
 // appendTo appends the message to recipient number n on the wire, up to and
 // with the final dot.
 func (c *content) appendTo(b []byte, n int64, to string, now time.Time) []byte {
+	b = append(c.appendHeader(b, n, to, now), c.body...)
+	return append(b, ".\r\n"...)
+}
+
+// appendHeader appends its header, up to and with the empty line.
+func (c *content) appendHeader(b []byte, n int64, to string, now time.Time) []byte {
 	b = append(b, "From: <"...)
 	b = append(b, c.from...)
 	b = append(b, ">\r\nTo: <"...)
@@ -61,9 +68,7 @@ func (c *content) appendTo(b []byte, n int64, to string, now time.Time) []byte {
 	b = strconv.AppendInt(b, now.UnixNano(), 10)
 	b = append(b, "\r\n"+digestHeader+": "...)
 	b = append(b, c.digest...)
-	b = append(b, crlfcrlf...)
-	b = append(b, c.body...)
-	return append(b, ".\r\n"...)
+	return append(b, crlfcrlf...)
 }
 
 // inspect reads what the source put into a message: when it was sent (zero

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ type loadFlags struct {
 	Size       int           `help:"Size of a message in bytes." default:"4096"`
 	Reuse      int           `help:"Messages for each connection; 0 for no limit." default:"1"`
 	Rate       float64       `help:"Messages a second at most, over all sessions; 0 for no limit."`
-	Auth       string        `help:"Log in with this user and password." placeholder:"USER:PASS"`
+	Auth       string        `help:"Log in with this user and password, or over HTTP with this key." placeholder:"USER:PASS"`
+	Raw        bool          `help:"Over HTTP, send whole messages instead of JSON."`
 	TLS        string        `name:"tls" help:"TLS to the relay: none, starttls or implicit; the certificate is not checked." enum:"none,starttls,implicit" default:"none"`
 	Pipeline   bool          `help:"Send the whole envelope at once; otherwise wait for each reply." xor:"mode"`
 	PHPMailer  bool          `name:"phpmailer" help:"Speak as PHPMailer does: lock-step, each line of content in a write of its own, Nagle on." xor:"mode"`
@@ -34,7 +36,7 @@ type loadFlags struct {
 
 type sourceCmd struct {
 	loadFlags
-	Relay string `help:"Address of the relay; those of several nodes with a comma between." default:"127.0.0.1:2525"`
+	Relay string `help:"Address of the relay, or http://HOST:PORT for its HTTP API; those of several nodes with a comma between." default:"127.0.0.1:2525"`
 	JSON  bool   `name:"json" help:"Print the report as JSON as well."`
 }
 
@@ -64,13 +66,16 @@ type source struct {
 	turn    atomic.Int64
 	acked   *tally
 	latency latency
+	http    *http.Client
 
 	accepted, refused, unknown, rcptRefused, deferred, reconnects atomic.Int64
 	lastAck                                                       atomic.Int64 // nanoseconds since started
 }
 
 func newSource(l loadFlags, addr string, acked io.Writer) *source {
-	return &source{loadFlags: l, addrs: strings.Split(addr, ","), content: newContent(l.From, l.Size), acked: newTally(acked)}
+	return &source{
+		loadFlags: l, addrs: strings.Split(addr, ","), content: newContent(l.From, l.Size), acked: newTally(acked), http: l.httpClient(),
+	}
 }
 
 // run sends until all is sent or ctx or the deadline ends.
@@ -83,6 +88,7 @@ func (s *source) run(ctx context.Context) sourceReport {
 		wg.Go(func() { s.session(ctx) })
 	}
 	wg.Wait()
+	s.http.CloseIdleConnections()
 	return s.report()
 }
 
@@ -99,7 +105,12 @@ func (s *source) session(ctx context.Context) {
 		if i >= s.Messages || !s.pace(ctx, i) {
 			return
 		}
-		w = s.deliver(ctx, w, s.First+i*int64(s.Recipients))
+		first := s.First + i*int64(s.Recipients)
+		if addr := s.addrs[int(i)%len(s.addrs)]; isHTTP(addr) {
+			s.overHTTP(ctx, addr, first)
+			continue
+		}
+		w = s.deliver(ctx, w, first)
 	}
 }
 

@@ -165,6 +165,15 @@ func TestAKeysRateCountsRecipientsAtAllNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	left := func(want int) {
+		t.Helper()
+		limit, left, reset, ok := two.Rate(t.Context(), "shop", "key_1")
+		if !ok || limit != 5 || left != want || reset != time.Duration(5-want)*time.Minute/5 {
+			t.Errorf("of %d recipients %d are left, all after %s, %v; want %d", limit, left, reset, ok, want)
+		}
+	}
+	left(1)
+	left(1) // to ask takes nothing
 	err := send(one, "shop", 3)
 	var r *queue.Refusal
 	if !errors.As(err, &r) || r.Code != 450 || r.Enhanced != (queue.Enhanced{4, 7, 0}) || r.Kind != queue.RefusedRate || r.RetryAfter <= 0 || r.RetryAfter > time.Minute {
@@ -177,6 +186,9 @@ func TestAKeysRateCountsRecipientsAtAllNodes(t *testing.T) {
 	if err := send(two, "shop", 3); err != nil {
 		t.Errorf("when it was said to work: %v", err)
 	}
+	left(0)
+	now = now.Add(time.Hour)
+	left(5)
 }
 
 // limitless is a store that cannot count.

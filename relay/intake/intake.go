@@ -183,7 +183,8 @@ func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error
 	d.report(e, done, hold)
 	out := queue.Submitted{ID: done.ID, Duplicate: done.Duplicate}
 	if !done.Duplicate {
-		out.Held, out.Suppressed = hold, suppressed(req.Recipients)
+		out.Held, out.Suppressed, out.AcceptedAt = hold, suppressed(req.Recipients), req.Message.AcceptedAt
+		out.MessageID = req.Message.Header.MessageID
 	}
 	return out, nil
 }

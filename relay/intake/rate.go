@@ -8,6 +8,30 @@ import (
 	"postrider/queue"
 )
 
+// Rate returns how many recipients a minute a key may send to, how many of these
+// are left, and when it may send to the most again; ok is false if there is no
+// such limit, or it cannot be told now.
+func (d *Door) Rate(ctx context.Context, account, credential string) (limit, left int, reset time.Duration, ok bool) {
+	p, err := d.o.Policies.Policy(ctx, account, credential)
+	if err != nil || p.RatePerMinute <= 0 {
+		return 0, 0, 0, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	// More than there can be is never taken: the wait for it tells what is there.
+	ok, wait, err := d.o.Store.TakeRate(ctx, "key/"+p.RateKey, d.o.Now(), rateOf(p), p.RatePerMinute+1)
+	if ok || err != nil {
+		return 0, 0, 0, false
+	}
+	each := time.Minute / time.Duration(p.RatePerMinute)
+	used := int((wait - each + each - 1) / each)
+	return p.RatePerMinute, max(p.RatePerMinute-used, 0), max(wait-each, 0), true
+}
+
+func rateOf(p Policy) queue.Rate {
+	return queue.Rate{Count: p.RatePerMinute, Per: time.Minute, Burst: p.RatePerMinute}
+}
+
 // checkRate takes recipients from what a key may send to in a minute, at all
 // nodes together. A store that cannot be asked is no reason to refuse mail.
 func (d *Door) checkRate(ctx context.Context, p Policy, recipients int, now time.Time) *queue.Refusal {
@@ -18,8 +42,7 @@ func (d *Door) checkRate(ctx context.Context, p Policy, recipients int, now time
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	rate := queue.Rate{Count: p.RatePerMinute, Per: time.Minute, Burst: p.RatePerMinute}
-	ok, wait, err := d.o.Store.TakeRate(ctx, "key/"+p.RateKey, now, rate, recipients)
+	ok, wait, err := d.o.Store.TakeRate(ctx, "key/"+p.RateKey, now, rateOf(p), recipients)
 	switch {
 	case err != nil:
 		d.o.Logger.Warn("cannot count a key's mail: its rate is not kept", "key", p.RateKey, "error", err)

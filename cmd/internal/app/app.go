@@ -15,15 +15,21 @@ import (
 	"time"
 
 	"postrider/api"
+	"postrider/api/feed"
+	"postrider/api/stats"
+	"postrider/api/webhook"
 	"postrider/configs"
 	"postrider/dkim"
 	"postrider/mx"
 	"postrider/queue"
+	"postrider/queue/suppression"
+	"postrider/queue/suspension"
 	"postrider/relay/auth"
 	"postrider/relay/delivery"
 	"postrider/relay/outbound"
 	"postrider/relay/report"
 	"postrider/relay/submission"
+	"postrider/relay/throttle"
 )
 
 // Options of an App. Config is required and must have been loaded without
@@ -48,12 +54,22 @@ type App struct {
 	pools      []*outbound.Pool
 	auth       *auth.Authenticator
 	certs      *tls.Config // nil without certificates; SMTP and HTTP share one watch on the files
+	sites      *throttle.Sites
 	dispatcher *delivery.Dispatcher
 	reports    *report.Maker
 	sweeper    *sweeper
 	submission *submission.Server
 	http       *api.Server
-	httpAddrs  []net.Addr
+	events     *feed.Reader
+	webhooks   *webhook.Sender
+	stats      *stats.Stats
+
+	suppressions *suppression.Book
+	suspensions  *suspension.View
+
+	httpAddrs []net.Addr
+
+	operatorAddrs []net.Addr
 
 	adminSocket string // path, once it is there
 
@@ -100,6 +116,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.dispatcher.Start(ctx)
 	a.reports.Start(ctx)
 	a.sweeper.start(ctx)
+	a.webhooks.Start(ctx)
+	a.stats.Start(ctx)
 	if err := a.listenHTTP(); err != nil {
 		return err
 	}
@@ -108,7 +126,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	a.serving.Store(true)
 	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
-		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs))
+		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs))
 	return nil
 }
 
@@ -122,6 +140,7 @@ func (a *App) Drain(ctx context.Context) error {
 	errs := drainAll(ctx, map[string]func(context.Context) error{
 		"submission": a.submission.Drain, "delivery": a.dispatcher.Drain, "reports": a.reports.Drain,
 		"keys": a.keyring.Drain, "http": a.http.Drain, "retention": a.sweeper.drain,
+		"webhooks": a.webhooks.Drain, "stats": a.stats.Drain, "events": a.events.Drain,
 	})
 	return errors.Join(errs, a.Close())
 }

@@ -13,6 +13,8 @@ import (
 	"postrider/dkim"
 	"postrider/mx"
 	"postrider/queue"
+	"postrider/queue/suppression"
+	"postrider/queue/suspension"
 	"postrider/relay/bounce"
 	"postrider/relay/delivery"
 	"postrider/relay/intake"
@@ -47,7 +49,9 @@ func (a *App) build(ctx context.Context) error {
 	if err := a.buildSubmission(door); err != nil {
 		return err
 	}
-	a.http = a.newHTTP()
+	if err := a.buildHTTP(door); err != nil {
+		return err
+	}
 	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.node, now: a.now, log: a.log}
 	return nil
 }
@@ -154,6 +158,8 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		return err
 	}
 	d := a.cfg.Delivery
+	a.sites = throttle.New(throttle.Options{Connections: d.ConnectionsPerSite})
+	a.suspensions = suspension.NewView(suspension.ViewOptions{Store: a.store, Now: a.now, Logger: a.log})
 	// Where private addresses are allowed anyhow, one pool serves all.
 	sender := a.newPool(d.AllowPrivateDestinations)
 	private := sender
@@ -163,7 +169,7 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 	a.dispatcher = delivery.New(delivery.Options{
 		Store: a.store, Router: a.resolver, Routes: routes,
 		Sender: sender, PrivateSender: private,
-		Classifier: classifier, Limits: throttle.New(throttle.Options{Connections: d.ConnectionsPerSite}),
+		Classifier: classifier, Limits: a.sites, Suspensions: a.suspensions,
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
 		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
 		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort), MXTLS: mxTLSOf(d.TLS),
@@ -203,8 +209,9 @@ func (a *App) newPool(allowPrivate bool) *outbound.Pool {
 
 func (a *App) newDoor(routes *mx.Routes) *intake.Door {
 	s := a.cfg.Submission
+	a.suppressions = suppression.New(suppression.Options{Store: a.store, Now: a.now})
 	return intake.New(intake.Options{
-		Store: a.store, Policies: a.auth, Lane: laneOf(routes), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
+		Store: a.store, Suppressions: a.suppressions, IdempotencyTTL: a.cfg.API.Idempotency, Policies: a.auth, Lane: laneOf(routes), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
 		Lifetime: a.cfg.Delivery.Lifetime, MaxSize: s.MaxMessageSize, MaxHops: s.HopLimit, SurgeFactor: s.Rate.HoldFactor,
 		Now: a.now, Logger: a.log, Accepted: a.metrics.observeAccepted,
 	})

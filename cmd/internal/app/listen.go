@@ -1,19 +1,15 @@
 package app
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"time"
 
-	"postrider/api"
 	"postrider/configs"
-	"postrider/relay/auth"
 	"postrider/relay/intake"
 	"postrider/relay/submission"
 )
@@ -59,22 +55,6 @@ func (a *App) tlsConfig() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Get}, nil
 }
 
-func (a *App) newHTTP() *api.Server {
-	return api.New(api.Options{
-		Store: a.store, Accounts: accounts{a.auth}, Domains: domains{a.keyring}, Metrics: a.metrics.handler(),
-		Ready: a.ready, Admin: a.mayAdminister, Now: a.now, Logger: a.log,
-	})
-}
-
-// mayAdminister admits the configured key and keys with the admin scope.
-func (a *App) mayAdminister(ctx context.Context, key string, remote netip.Addr) bool {
-	if k := a.cfg.API.AdminKey; !k.IsZero() && k.Equal(key) {
-		return true
-	}
-	id, err := a.auth.Verify(ctx, auth.Attempt{Password: key, Remote: remote, Protocol: "http", Scope: auth.ScopeAdmin})
-	return err == nil && id.May(auth.ScopeAdmin)
-}
-
 func (a *App) listenHTTP() error {
 	if path := a.cfg.Admin.Socket; path != "" {
 		l, err := listenPrivate(path)
@@ -84,21 +64,24 @@ func (a *App) listenHTTP() error {
 		a.adminSocket = path
 		a.http.ServeAdmin(l)
 	}
-	for _, l := range a.cfg.HTTP.Listen {
+	var err error
+	if a.httpAddrs, err = a.listenTCP("http.listen (POSTRIDER_HTTP_LISTEN)", a.cfg.HTTP.Listen, a.http.ServePublic); err != nil {
+		return err
+	}
+	a.operatorAddrs, err = a.listenTCP("http.operator_listen (POSTRIDER_HTTP_OPERATOR_LISTEN)", a.cfg.HTTP.OperatorListen, a.http.ServeOperator)
+	return err
+}
+
+func (a *App) listenTCP(key string, at []configs.Listener, serve func(net.Listener)) (addrs []net.Addr, err error) {
+	for _, l := range at {
 		ln, err := net.Listen("tcp", l.Address())
 		if err != nil {
-			return fmt.Errorf("listen for HTTP: %w; set http.listen (POSTRIDER_HTTP_LISTEN) to a free address, or to off", err)
+			return addrs, fmt.Errorf("listen for HTTP: %w; set %s to a free address, or to off", err, key)
 		}
-		if l.Mode != configs.ListenPlain {
-			if a.certs == nil {
-				return errors.Join(errors.New("listen for HTTP: "+l.String()+" needs TLS: set tls.cert and tls.key"), ln.Close())
-			}
-			ln = tls.NewListener(ln, a.certs)
-		}
-		a.httpAddrs = append(a.httpAddrs, ln.Addr())
-		a.http.ServePublic(ln)
+		addrs = append(addrs, ln.Addr())
+		serve(ln)
 	}
-	return nil
+	return addrs, nil
 }
 
 // listenPrivate makes a Unix socket that only this user can reach, in place of
