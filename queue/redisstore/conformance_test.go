@@ -43,7 +43,7 @@ func TestConformanceOfPartitions(t *testing.T) {
 func TestConformanceSentinel(t *testing.T) {
 	t.Parallel()
 	b := newBench()
-	set := redistest.StartSentinels(t, 1)
+	set := redistest.StartSteadySentinels(t, 1)
 	storetest.Run(t, storetest.Harness{
 		Archive: true, Reopen: b.reopen, Kill: b.kill, Scale: scale / 2,
 		Open: func(t *testing.T) queue.Store {

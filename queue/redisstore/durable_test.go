@@ -85,7 +85,7 @@ func TestOpenRefusesAMasterWithoutReplica(t *testing.T) {
 	t.Parallel()
 	t.Run("behind Sentinels", func(t *testing.T) {
 		t.Parallel()
-		set := redistest.StartSentinels(t, 0)
+		set := redistest.StartSteadySentinels(t, 0)
 		refusesAlone(t, redisstore.Options{Topology: redisstore.Sentinel, Addrs: set.Addrs(), Master: set.Name()})
 	})
 	t.Run("in a Cluster", func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestOpenRefusesAMasterWithoutReplica(t *testing.T) {
 	})
 	t.Run("whose replica does not sync", func(t *testing.T) {
 		t.Parallel()
-		set := redistest.StartSentinels(t, 1)
+		set := redistest.StartSteadySentinels(t, 1)
 		if err := set.Nodes[1].Client().ConfigSet(t.Context(), "appendfsync", "everysec").Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -18,9 +18,11 @@ const (
 )
 
 // Times of the Sentinels: a master is down after half a second, and a failed
-// attempt to replace it is followed by another after two.
+// attempt to replace it is followed by another after two. Where nothing is to
+// fail, a busy machine that stands still must not be taken for a dead master.
 const (
 	downAfter       = 500 * time.Millisecond
+	steadyDownAfter = time.Minute
 	failoverTimeout = time.Second
 )
 
@@ -28,6 +30,8 @@ const (
 type SentinelSet struct {
 	Nodes     []*Server // the first was the master at the start
 	Sentinels []*Server
+
+	downAfter time.Duration
 }
 
 // StartReplicated runs a master and replicas that follow it, and waits until
@@ -80,7 +84,19 @@ func (s *Server) Info(ctx context.Context, section string) (map[string]string, e
 // "min-replicas-to-write 1".
 func StartSentinels(t testing.TB, replicas int, settings ...string) *SentinelSet {
 	t.Helper()
-	set := &SentinelSet{Nodes: StartReplicated(t, replicas, settings...)}
+	return startSentinels(t, replicas, downAfter, settings)
+}
+
+// StartSteadySentinels is StartSentinels for tests without a failover: it takes a
+// minute until a server is down.
+func StartSteadySentinels(t testing.TB, replicas int, settings ...string) *SentinelSet {
+	t.Helper()
+	return startSentinels(t, replicas, steadyDownAfter, settings)
+}
+
+func startSentinels(t testing.TB, replicas int, downAfter time.Duration, settings []string) *SentinelSet {
+	t.Helper()
+	set := &SentinelSet{Nodes: StartReplicated(t, replicas, settings...), downAfter: downAfter}
 	// They find one another and the replicas by messages and looks that are
 	// seconds apart, unless their configuration knows them as it does after a
 	// restart.
@@ -117,7 +133,7 @@ func (set *SentinelSet) startSentinel(t testing.TB, id string) {
 func (set *SentinelSet) knowledge(ids []string, self int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sentinel monitor %s %s %d %d\n", masterName, loopback, set.Nodes[0].port, quorum)
-	fmt.Fprintf(&b, "sentinel down-after-milliseconds %s %d\n", masterName, downAfter.Milliseconds())
+	fmt.Fprintf(&b, "sentinel down-after-milliseconds %s %d\n", masterName, set.downAfter.Milliseconds())
 	fmt.Fprintf(&b, "sentinel failover-timeout %s %d\n", masterName, failoverTimeout.Milliseconds())
 	if password := set.Nodes[0].setting("requirepass"); password != "" {
 		fmt.Fprintf(&b, "sentinel auth-pass %s %s\n", masterName, password)
