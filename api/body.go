@@ -1,18 +1,18 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-json-experiment/json"
+
+	"postrider/api/send"
 )
 
 // maxDepth is how deep JSON may nest: nothing of ours is deeper than 6.
@@ -150,11 +150,12 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 // bodyFailure says why a body could not be read.
 func bodyFailure(err error) *failure {
 	var large *http.MaxBytesError
+	var told *send.Error
 	switch {
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
-	case errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return refusal(http.StatusRequestTimeout, "request_timeout", "The body came too slowly.").closing()
+	case errors.As(err, &told): // errSlow, errNoRoom
+		return sendFailure(told).closing()
 	}
 	return refusal(http.StatusBadRequest, "invalid_body", "The body could not be read to its end.").closing()
 }
@@ -176,27 +177,6 @@ func wantJSON(contentType, method string) *failure {
 		return refusal(http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8.")
 	}
 	return nil
-}
-
-// roomWait is how long a large request waits for others to end.
-const roomWait = 10 * time.Second
-
-// room keeps what large bodies need of memory together within bounds: a request
-// waits for its share, and gives it back when it is done. Small ones have theirs.
-func (s *Server) room(r *http.Request, limit int64) (give func(), f *failure) {
-	size := r.ContentLength
-	if size < 0 {
-		size = limit
-	}
-	if size <= maxSmallBody {
-		return func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), roomWait)
-	defer cancel()
-	if err := s.bodies.Acquire(ctx, size); err != nil {
-		return nil, refusal(http.StatusServiceUnavailable, "unavailable", "Too many large requests at once. Try again in a moment.").after(drainWait).closing()
-	}
-	return func() { s.bodies.Release(size) }, nil
 }
 
 // check holds a body that was decoded against its description.

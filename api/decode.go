@@ -11,12 +11,17 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"postrider/api/compat"
 )
 
 // decode reads one JSON text: no unknown or repeated members, valid UTF-8 only.
 func decode(text []byte, into any) *failure {
 	if tooDeep(text) {
 		return refusal(http.StatusBadRequest, "invalid_json", "The JSON nests too deeply.")
+	}
+	if !new(compat.Shape).Add(text) {
+		return refusal(http.StatusUnprocessableEntity, "validation_failed", "The request has a list or an object with far too many members. Send it in several.")
 	}
 	err := json.Unmarshal(text, into, json.RejectUnknownMembers(true))
 	if err == nil {

@@ -2,10 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/semaphore"
 
 	"postrider/api/send"
 )
@@ -38,8 +42,39 @@ func TestLargeBodiesGiveTheirRoomBack(t *testing.T) {
 	if !s.bodies.TryAcquire(bodiesHeld * 2 << 20) {
 		t.Error("some was not given back")
 	}
-	if _, f := s.room(httptest.NewRequestWithContext(canceled(t), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2<<20))), 2<<20); f == nil || f.problem.Status != http.StatusServiceUnavailable {
-		t.Errorf("there is room for ever: %v", f)
+	s.bodies = semaphore.NewWeighted(0)
+	for encoding, free := range map[string]int{"": maxSmallBody, "gzip": maxPacked} {
+		r := httptest.NewRequestWithContext(canceled(t), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2<<20)))
+		r.Header.Set("Content-Encoding", encoding)
+		give := s.room(r, 2<<20)
+		text, err := io.ReadAll(r.Body)
+		give()
+		if len(text) != free || !errors.Is(err, errNoRoom) || bodyFailure(err).problem.Status != http.StatusServiceUnavailable {
+			t.Errorf("%q: without room %d octets were read, %v", encoding, len(text), err)
+		}
+	}
+}
+
+func TestABodyThatHardlyComesKeepsNoRoom(t *testing.T) {
+	t.Parallel()
+	s := New(Options{MaxRequest: 2 << 20})
+	for _, length := range []int64{2 << 20, -1} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2<<20)))
+		r.ContentLength = length
+		give := s.room(r, 2<<20)
+		all := int64(bodiesHeld * 2 << 20)
+		if _, err := io.CopyN(io.Discard, r.Body, maxSmallBody); err != nil || !s.bodies.TryAcquire(all) {
+			t.Fatalf("a small part of it has taken room, %v", err)
+		}
+		s.bodies.Release(all)
+		if _, err := io.Copy(io.Discard, r.Body); err != nil || s.bodies.TryAcquire(all-1<<20) {
+			t.Fatalf("it has taken no room, %v", err)
+		}
+		give()
+		if !s.bodies.TryAcquire(all) {
+			t.Fatal("it has not given its room back")
+		}
+		s.bodies.Release(all)
 	}
 }
 

@@ -196,12 +196,7 @@ func (s *Server) admit(o operation) func(huma.Context, func(huma.Context)) {
 			s.refuse(w, r, f)
 			return
 		}
-		give, f := s.room(r, limit)
-		if f != nil {
-			s.refuse(w, r, f)
-			return
-		}
-		defer give()
+		defer s.room(r, limit)()
 		s.limits(w, r)
 		next(ctx)
 	}

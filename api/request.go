@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"postrider/api/send"
 )
 
 // throttleWait is what a throttled caller is told to wait.
@@ -148,7 +150,7 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 }
 
 // errSlow is read from a body that comes too slowly.
-var errSlow = errors.New("body comes too slowly")
+var errSlow = &send.Error{Status: http.StatusRequestTimeout, Code: "request_timeout", Detail: "The body came too slowly."}
 
 // progress is a body that must get on: some octets each stall, and in the long
 // run so many a second. It goes by the wall clock, as connections do.
@@ -167,8 +169,11 @@ func (p *progress) Read(b []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		p.done()
+	case isTimeout(err):
+		return n, errSlow
 	case err != nil: // the deadline stays, so that what is left of the body holds nothing up
 	case p.slow():
+		_ = p.control.SetReadDeadline(time.Now()) // the rest is not waited for either, before the answer
 		return n, errSlow
 	default:
 		p.expect()

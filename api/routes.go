@@ -20,7 +20,7 @@ func (s *Server) routes(operator bool) http.Handler {
 	root.MethodNotAllowed(s.notAllowed(root))
 	s.probes(root, operator)
 	for _, surface := range s.o.Surfaces {
-		surface.Routes(root)
+		surface.Routes(root.With(s.roomed))
 	}
 	r := s.native(root, operator)
 	r.finish()

@@ -146,12 +146,12 @@ func (o *Options) fill() {
 func New(o Options) *Server {
 	o.fill()
 	s := &Server{o: o, draining: make(chan struct{}), bodies: semaphore.NewWeighted(bodiesHeld * o.MaxRequest)}
-	all := s.routes(true)
+	all := s.onDemand(true)
 	s.admin = s.serverFor(s.asAdmin(all))
 	s.operator = s.serverFor(all)
 	s.public = s.operator
 	if o.OperatorApart {
-		s.public = s.serverFor(s.routes(false))
+		s.public = s.serverFor(s.onDemand(false))
 	}
 	return s
 }

@@ -141,14 +141,19 @@ func fieldName(parts []string) string {
 
 // watch remembers what went wrong below a decoder.
 type watch struct {
-	r   io.Reader
-	err error
+	r     io.Reader
+	shape Shape
+	err   error
 }
 
 func (w *watch) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	if err != nil && err != io.EOF {
 		w.err = err
+	}
+	if !w.shape.Add(p[:n]) {
+		w.err = Refuse("body", "too_many", "has a list or an object with far too many members")
+		return 0, w.err
 	}
 	return n, err
 }

@@ -77,7 +77,8 @@ func TestBodiesAreBoundedAndTheirFaultsNamed(t *testing.T) {
 		"much depth":                      {strings.Repeat("[", limit-1), "application/json", "", 422, "wrong type"},
 		"much depth where it matters":     {`{"texts":` + strings.Repeat("[", limit-100), "application/json", "", 400, "not valid JSON"},
 		"much depth that is passed over":  {`{"x":` + strings.Repeat("[", limit-100), "application/json", "", 400, "not valid JSON"},
-		"many members":                    {`{"texts":[` + strings.Repeat(`"",`, 100_000) + `""]}`, "application/json", "", 200, "100001"},
+		"many members":                    {`{"texts":[` + strings.Repeat(`"",`, 9_999) + `""]}`, "application/json", "", 200, "10000"},
+		"far too many members":            {`{"texts":[` + strings.Repeat(`"",`, 10_000) + `""]}`, "application/json", "", 422, "far too many members"},
 		"more than the limit":             {`{"texts":"` + strings.Repeat("x", limit) + `"}`, "application/json", "", 413, "1048576"},
 		"more than that after gzip":       {zip(t, `{"texts":"`+strings.Repeat("x", 50*limit)+`"}`), "application/json", "gzip", 413, "1048576"},
 	} {

@@ -90,7 +90,7 @@ func openingBracket(s string) int {
 		switch c := s[i]; {
 		case quoted && c == '\\':
 			i++
-		case c == '"' && found < 0:
+		case c == '"':
 			quoted = !quoted
 		case quoted || c != '<':
 		case found >= 0:

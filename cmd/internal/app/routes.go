@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 
 	"postrider/configs"
 	"postrider/mx"
@@ -34,12 +35,16 @@ func smartHostOf(s configs.SmartHost) mx.SmartHost {
 }
 
 // laneOf groups deliveries without asking the DNS: all domains of one smart host
-// are one lane, so that they share its connections.
+// are one lane, so that they share its connections, and so are all ways to write
+// one domain.
 func laneOf(routes *mx.Routes) func(domain string) queue.Lane {
 	return func(domain string) queue.Lane {
 		if r, ok := routes.Lookup(domain); ok {
 			return queue.Lane(r.ID)
 		}
-		return queue.Lane(domain)
+		if name, err := mx.NormalizeDomain(domain); err == nil {
+			return queue.Lane(name)
+		}
+		return queue.Lane(strings.ToLower(domain))
 	}
 }
