@@ -56,7 +56,9 @@ func (t *Tail) Read(ctx context.Context, after queue.Position) ([]queue.Event, q
 	case <-ctx.Done():
 		return nil, "", ctx.Err()
 	}
-	if b.err != nil { // it may be the other reader's own
+	// Trouble may be the other reader's own, and what has come since it looked
+	// was told to us before: we are not told again.
+	if b.err != nil || len(b.events) == 0 {
 		return t.log.ReadEvents(ctx, after, batchSize)
 	}
 	return b.events, b.next, nil

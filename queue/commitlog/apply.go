@@ -29,6 +29,9 @@ func (l *Log) applyGroup(g *group) error {
 		}
 	}
 	l.applied.Store(uint64(g.entries[len(g.entries)-1].Next))
+	if l.opts.Applied != nil {
+		l.opts.Applied()
+	}
 	return nil
 }
 

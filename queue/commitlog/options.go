@@ -25,6 +25,10 @@ type Options struct {
 	// Open. Apply must not append to the log and wait. Nil means no index.
 	Apply func([]Entry) error
 
+	// Applied is called, by the same goroutine, after Applied has passed what
+	// Apply was given by an append, before that append returns. Nil: not called.
+	Applied func()
+
 	// From is where the index stands: the Next of the last entry that it has
 	// kept. Open hands everything from there on to Apply before it returns.
 	// Zero means an empty index and starts at the oldest segment.

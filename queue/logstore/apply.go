@@ -79,9 +79,13 @@ func (a *applier) publish() {
 	s.mu.Unlock()
 	clear(a.effects)
 	a.effects = a.effects[:0]
+}
+
+// announce tells readers of new events, once they can be read.
+func (a *applier) announce() {
 	if a.events {
 		a.events = false
-		s.notify.Send()
+		a.s.notify.Send()
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.log, err = commitlog.Open(ctx, s.opts.FS.PathJoin(s.opts.Dir, "log"), commitlog.Options{
-		FS: s.opts.FS, SegmentSize: s.opts.SegmentSize, Apply: a.apply, From: a.meta.next,
+		FS: s.opts.FS, SegmentSize: s.opts.SegmentSize, Apply: a.apply, Applied: a.announce, From: a.meta.next,
 		LowWater: s.opts.MinFree, ReserveBytes: s.opts.ReserveBytes,
 		MaxOpenFiles: s.opts.MaxOpenFiles, Logger: s.opts.Logger,
 	})
