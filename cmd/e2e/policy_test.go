@@ -70,6 +70,7 @@ func TestPolicyIsToldAtMail(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			ctx := within(t, time.Minute) // of its own: it waits for its turn
 			s, err := e2etest.Login(ctx, relay.SMTP, c.user, c.password)
 			if err != nil {
 				t.Fatal(err)

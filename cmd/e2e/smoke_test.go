@@ -148,7 +148,6 @@ func TestMailNeedsALoginAndIsDelivered(t *testing.T) {
 
 func TestConfigurationsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	ctx := within(t, time.Minute)
 	openRelay := e2etest.Env{"POSTRIDER_SUBMISSION_LISTEN": "0.0.0.0:0", "POSTRIDER_TRUSTED_NETWORKS": "0.0.0.0/0"}
 	wrong := e2etest.Env{
 		"POSTRIDER_LIFETIME": "soon", "POSTRIDER_SUBMISION_LISTEN": ":25", "POSTRIDER_SMARTHOST": "http://user:hunter2@host",
@@ -170,6 +169,7 @@ func TestConfigurationsThatCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			ctx := within(t, time.Minute) // of its own: it waits for its turn
 			dir := e2etest.Dir(t)
 			res := e2etest.Run(ctx, t, e2etest.Command{Args: c.args, Dir: dir, Env: c.env})
 			if res.Status != 78 {
