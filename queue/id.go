@@ -34,8 +34,6 @@ const (
 	messagePrefix   = "msg_"
 	recipientPrefix = "rcp_"
 	eventPrefix     = "evt_"
-	crockford       = "0123456789abcdefghjkmnpqrstvwxyz"
-	idTextLen       = 26
 )
 
 // NewMessageID makes an id from the wall clock and the system's random source.
@@ -141,6 +139,16 @@ func ParseRecipientID(s string) (RecipientID, error) {
 	return id, err
 }
 
+// IDLen is how many letters an id has behind its prefix.
+const IDLen = 26
+
+// Crockford is the alphabet of ids as text: lower-case Crockford base32.
+const Crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// NewID makes an id for what is no message, recipient or event, in the same form:
+// a UUIDv7 as IDLen letters after a prefix such as "whk_".
+func NewID(prefix string) string { return prefix + encodeID(uuid.Must(uuid.NewV7())) }
+
 func idTime(id [16]byte) time.Time {
 	ms := int64(binary.BigEndian.Uint64(id[:8]) >> 16)
 	return time.UnixMilli(ms)
@@ -149,9 +157,9 @@ func idTime(id [16]byte) time.Time {
 // encodeID writes 128 bits as 26 letters of 5 bits, the first of which carries 3.
 func encodeID(id [16]byte) string {
 	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
-	var b [idTextLen]byte
-	for i := idTextLen - 1; i >= 0; i-- {
-		b[i] = crockford[lo&31]
+	var b [IDLen]byte
+	for i := IDLen - 1; i >= 0; i-- {
+		b[i] = Crockford[lo&31]
 		lo = lo>>5 | hi<<59
 		hi >>= 5
 	}
@@ -162,16 +170,16 @@ func decodeID(prefix, s string) (id [16]byte, err error) {
 	bad := func() ([16]byte, error) {
 		return [16]byte{}, fmt.Errorf("%sid %.40q: %w", strings.TrimSuffix(prefix, "_")+" ", s, ErrBadID)
 	}
-	if len(s) != len(prefix)+idTextLen || !strings.EqualFold(s[:len(prefix)], prefix) {
+	if len(s) != len(prefix)+IDLen || !strings.EqualFold(s[:len(prefix)], prefix) {
 		return bad()
 	}
 	var hi, lo uint64
-	for i := range idTextLen {
+	for i := range IDLen {
 		c := s[len(prefix)+i]
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
-		v := strings.IndexByte(crockford, c)
+		v := strings.IndexByte(Crockford, c)
 		if v < 0 || i == 0 && v > 7 {
 			return bad()
 		}

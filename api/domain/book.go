@@ -107,28 +107,21 @@ func read(r queue.Record) (d v1.Domain, err error) {
 	return d, nil
 }
 
-const page = 500
-
 // List returns the domains by name, without their records.
 func (b *Book) List(ctx context.Context) ([]v1.Domain, error) {
 	list := []v1.Domain{}
-	for after := ""; ; {
-		rs, err := b.store.ListRecords(ctx, queue.RecordDomain, "", after, page)
+	for r, err := range queue.Records(ctx, b.store, queue.RecordDomain, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list domains: %w", err)
 		}
-		for _, r := range rs {
-			d, err := read(r)
-			if err != nil {
-				return nil, err
-			}
-			d.Records, after = nil, r.Name
-			list = append(list, d)
+		d, err := read(r)
+		if err != nil {
+			return nil, err
 		}
-		if len(rs) < page {
-			return list, nil
-		}
+		d.Records = nil
+		list = append(list, d)
 	}
+	return list, nil
 }
 
 // Remove takes a domain off the list; queue.ErrNotFound if it is not there.

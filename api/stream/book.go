@@ -109,24 +109,17 @@ func (b *Book) List(ctx context.Context, account string) ([]Stream, error) {
 }
 
 func (b *Book) made(ctx context.Context, account string) (list []Stream, err error) {
-	const page = 200
-	prefix, after := recordName(account, ""), ""
-	for {
-		rs, err := b.store.ListRecords(ctx, queue.RecordStream, prefix, after, page)
+	for r, err := range queue.Records(ctx, b.store, queue.RecordStream, recordName(account, "")) {
 		if err != nil {
 			return nil, fmt.Errorf("list streams: %w", err)
 		}
-		for _, r := range rs {
-			s, err := decode(r)
-			if err != nil {
-				return nil, err
-			}
-			list, after = append(list, s), r.Name
+		s, err := decode(r)
+		if err != nil {
+			return nil, err
 		}
-		if len(rs) < page {
-			return list, nil
-		}
+		list = append(list, s)
 	}
+	return list, nil
 }
 
 // Put keeps a stream: a new one if s.Version is 0 (queue.ErrExists if there is

@@ -52,7 +52,7 @@ func (b *Book) Replay(ctx context.Context, account, id string, p Replay) (Replay
 	if r.Version > 0 && old.FinishedAt.IsZero() {
 		return Replay{}, &Error{Status: 409, Code: "conflict", Detail: "A replay is under way. Wait until it is finished."}
 	}
-	p = Replay{ID: newID(replayPrefix), Since: p.Since.UTC(), Until: p.Until.UTC(), Types: p.Types, OnlyFailed: p.OnlyFailed, CreatedAt: now}
+	p = Replay{ID: queue.NewID(replayPrefix), Since: p.Since.UTC(), Until: p.Until.UTC(), Types: p.Types, OnlyFailed: p.OnlyFailed, CreatedAt: now}
 	if r.Value, err = json.Marshal(p); err != nil {
 		return Replay{}, fmt.Errorf("encode a replay: %w", err)
 	}

@@ -76,7 +76,7 @@ type NewEndpoint struct {
 func (b *Book) Create(ctx context.Context, n NewEndpoint) (Endpoint, string, error) {
 	now := b.o.Now()
 	e := &stored{Endpoint: Endpoint{
-		ID: newID(idPrefix), Account: n.Account, URL: n.URL, Description: n.Description, Events: n.Events, Streams: n.Streams,
+		ID: queue.NewID(idPrefix), Account: n.Account, URL: n.URL, Description: n.Description, Events: n.Events, Streams: n.Streams,
 		AllAttempts: n.AllAttempts, Concurrency: n.Concurrency, Enabled: !n.Disabled, CreatedAt: now.UTC(), UpdatedAt: now.UTC(),
 	}, Secrets: []Secret{newSecret(now)}}
 	if err := e.check(b.o.AllowPrivate); err != nil {
@@ -170,25 +170,19 @@ func (b *Book) list(ctx context.Context, account string) ([]*stored, error) {
 		prefix = account + "/"
 	}
 	var all []*stored
-	for after := ""; ; {
-		rs, err := b.o.Store.ListRecords(ctx, queue.RecordWebhook, prefix, after, listPage)
+	for r, err := range queue.Records(ctx, b.o.Store, queue.RecordWebhook, prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list webhooks: %w", err)
 		}
-		for _, r := range rs {
-			e, err := decodeStored(r)
-			if err != nil {
-				return nil, err
-			}
-			if account == "" || e.Account == account {
-				all = append(all, e)
-			}
+		e, err := decodeStored(r)
+		if err != nil {
+			return nil, err
 		}
-		if len(rs) < listPage {
-			return all, nil
+		if account == "" || e.Account == account {
+			all = append(all, e)
 		}
-		after = rs[len(rs)-1].Name
 	}
+	return all, nil
 }
 
 // Change changes what is set.

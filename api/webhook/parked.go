@@ -34,26 +34,20 @@ func (p *parked) message() *message {
 
 // readParked returns what is parked for an endpoint, by id, which is by age.
 func readParked(ctx context.Context, r queue.Registry, id string) (all []*parked, err error) {
-	for after := ""; ; {
-		rs, err := r.ListRecords(ctx, queue.RecordDelivery, id+"/", after, listPage)
+	for r, err := range queue.Records(ctx, r, queue.RecordDelivery, id+"/") {
 		if err != nil {
 			return nil, fmt.Errorf("list what is parked for webhook %s: %w", id, err)
 		}
-		for _, r := range rs {
-			if !isParked(r.Name) {
-				continue
-			}
-			p := &parked{name: r.Name, version: r.Version}
-			if err := json.Unmarshal(r.Value, p); err != nil {
-				return nil, fmt.Errorf("decode record %q: %w", r.Name, err)
-			}
-			all = append(all, p)
+		if !isParked(r.Name) {
+			continue
 		}
-		if len(rs) < listPage {
-			return all, nil
+		p := &parked{name: r.Name, version: r.Version}
+		if err := json.Unmarshal(r.Value, p); err != nil {
+			return nil, fmt.Errorf("decode record %q: %w", r.Name, err)
 		}
-		after = rs[len(rs)-1].Name
+		all = append(all, p)
 	}
+	return all, nil
 }
 
 // keep writes a parked event. One that another node has written before is the

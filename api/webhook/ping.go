@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"postrider/queue"
 )
 
 // TestType is the type of the event that Sender.Test tells of.
 const TestType = "webhook.test"
 
 func testMessage(e *stored, now time.Time) (*message, error) {
-	id := newID("evt_")
+	id := queue.NewID("evt_")
 	at := now.UTC().Truncate(time.Millisecond)
 	body, err := json.Marshal(map[string]any{
 		"id": id, "type": TestType, "timestamp": at, "created_at": at, "sequence": 0,

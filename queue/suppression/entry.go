@@ -79,7 +79,7 @@ const (
 	maxID    = 2048
 )
 
-var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+var idEncoding = base32.NewEncoding(queue.Crockford).WithPadding(base32.NoPadding)
 
 // ParseID reads an id, in either letter case. That it can be read does not mean
 // that there is such an entry. Its error wraps queue.ErrBadID.

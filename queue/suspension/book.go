@@ -41,7 +41,7 @@ func (b *Book) Suspend(ctx context.Context, s Suspension) (Suspension, error) {
 	if err != nil {
 		return Suspension{}, err
 	}
-	s.ID, s.CreatedAt = newID(), now.UTC()
+	s.ID, s.CreatedAt = queue.NewID(idPrefix), now.UTC()
 	r := queue.Record{Kind: queue.RecordSuspension, Name: s.ID}
 	live := 0
 	for _, k := range list {
@@ -168,29 +168,21 @@ type kept struct {
 
 func (b *Book) all(ctx context.Context) ([]kept, error) { return load(ctx, b.store) }
 
-const page = 500
-
 func load(ctx context.Context, store queue.Registry) ([]kept, error) {
 	var list []kept
-	for after := ""; ; {
-		rs, err := store.ListRecords(ctx, queue.RecordSuspension, "", after, page)
+	var bad []error
+	for r, err := range queue.Records(ctx, store, queue.RecordSuspension, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list suspensions: %w", err)
 		}
-		var bad []error
-		for _, r := range rs {
-			k, err := read(r)
-			bad = append(bad, err)
-			list = append(list, k)
-			after = r.Name
-		}
-		if err := errors.Join(bad...); err != nil {
-			return nil, err
-		}
-		if len(rs) < page {
-			return list, nil
-		}
+		k, err := read(r)
+		bad = append(bad, err)
+		list = append(list, k)
 	}
+	if err := errors.Join(bad...); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 func read(r queue.Record) (kept, error) {

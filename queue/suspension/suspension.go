@@ -1,13 +1,11 @@
 package suspension
 
 import (
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/net/idna"
 
 	"postrider/queue"
@@ -154,10 +152,3 @@ func OfLane(l queue.Lane) (id string, ok bool) {
 const lanePrefix = queue.Lane("suspended/")
 
 const idPrefix = "sus_"
-
-var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-
-func newID() string {
-	id := uuid.Must(uuid.NewV7())
-	return idPrefix + idEncoding.EncodeToString(id[:])
-}

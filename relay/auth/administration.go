@@ -190,22 +190,15 @@ func (a *Authenticator) List(ctx context.Context) ([]Account, error) {
 }
 
 func (a *Authenticator) each(ctx context.Context, kind queue.RecordKind, do func(queue.Record) error) error {
-	const page = 200
-	for after := ""; ; {
-		rs, err := a.o.Store.ListRecords(ctx, kind, "", after, page)
+	for r, err := range queue.Records(ctx, a.o.Store, kind, "") {
+		if err == nil {
+			err = do(r)
+		}
 		if err != nil {
-			return fmt.Errorf("list %s records: %w", kind, err)
-		}
-		if len(rs) == 0 {
-			return nil
-		}
-		for _, r := range rs {
-			if err := do(r); err != nil {
-				return err
-			}
-			after = r.Name
+			return err
 		}
 	}
+	return nil
 }
 
 // First is the account of a fresh relay. Its secrets cannot be had again.

@@ -90,7 +90,7 @@ func (k *keyEntry) narrow(p intake.Policy) intake.Policy {
 	return p
 }
 
-var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+var idEncoding = base32.NewEncoding(queue.Crockford).WithPadding(base32.NoPadding)
 
 const (
 	keyIDPrefix = "key_"

@@ -44,23 +44,16 @@ func (s dkimStore) Create(ctx context.Context, domain string, keys []dkim.Key) (
 }
 
 func (s dkimStore) List(ctx context.Context) ([]dkim.Key, error) {
-	const page = 100
 	var all []dkim.Key
-	after := ""
-	for {
-		records, err := s.registry.ListRecords(ctx, queue.RecordDKIMKey, "", after, page)
+	for r, err := range queue.Records(ctx, s.registry, queue.RecordDKIMKey, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list DKIM keys: %w", err)
 		}
-		for _, r := range records {
-			keys, err := dkim.DecodeKeys(r.Value)
-			if err != nil {
-				return nil, fmt.Errorf("DKIM keys of %s: %w", r.Name, err)
-			}
-			all, after = append(all, keys...), r.Name
+		keys, err := dkim.DecodeKeys(r.Value)
+		if err != nil {
+			return nil, fmt.Errorf("DKIM keys of %s: %w", r.Name, err)
 		}
-		if len(records) < page {
-			return all, nil
-		}
+		all = append(all, keys...)
 	}
+	return all, nil
 }
