@@ -44,6 +44,7 @@ type Store interface {
 	Limits
 	Cache
 	Claims
+	Folders
 	Keeper
 
 	// Close ends the store after the calls under way; leases end with it. Calls

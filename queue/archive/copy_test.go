@@ -376,3 +376,23 @@ func (b *badWriter) Write(p []byte) (int, error) {
 	}
 	return b.ContentWriter.Write(p)
 }
+
+// A store that is moved has no folders: how far they were filed must not come along.
+func TestHowFarFoldersWereFiledStaysBehind(t *testing.T) {
+	t.Parallel()
+	from, to := lived(t), open(t)
+	events, _, err := from.ReadEvents(t.Context(), "", 10)
+	if err != nil || len(events) == 0 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	if err := from.Acknowledge(t.Context(), queue.ReaderFolders, events[len(events)-1].Position); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := archive.Copy(t.Context(), from, archive.Into(to), archive.Options{From: "there"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := to.Acknowledged(t.Context(), queue.ReaderFolders); at != "" || err != nil || sum.Readers != 5 {
+		t.Errorf("the position is %q, %v; %d readers", at, err, sum.Readers)
+	}
+}

@@ -105,9 +105,11 @@ func readPages(ctx context.Context, src Source, c queue.Cursor, pages chan<- pag
 		if err != nil {
 			return err
 		}
-		p := page{from: c, items: make([]fetched, len(items)), next: next}
+		p := page{from: c, items: make([]fetched, 0, len(items)), next: next}
 		for i := range items {
-			p.items[i].item = items[i]
+			if travels(&items[i]) {
+				p.items = append(p.items, fetched{item: items[i]})
+			}
 		}
 		if err := fetch(ctx, src, p.items); err != nil {
 			return err
@@ -121,10 +123,16 @@ func readPages(ctx context.Context, src Source, c queue.Cursor, pages chan<- pag
 			return nil
 		}
 		if len(items) > 0 {
-			limit = min(max(int(pageBytes*int64(len(items))/p.bytes()), pageLeast), pageMost)
+			limit = min(max(int(pageBytes*int64(len(items))/max(p.bytes(), itemBytes)), pageLeast), pageMost)
 		}
 		c = next
 	}
+}
+
+// travels reports whether an item is moved. Folders are filed anew where the queue
+// comes to, and so how far they were filed must stay behind.
+func travels(it *queue.Item) bool {
+	return it.Reader == nil || it.Reader.Name != queue.ReaderFolders
 }
 
 func (p *page) bytes() int64 {

@@ -113,6 +113,8 @@ func (a *applier) entry(e *commitlog.Entry) error {
 		err = a.move(e)
 	case recordRegistry:
 		err = a.registry(e)
+	case recordFolder:
+		err = a.folder(e)
 	case recordOpen:
 		a.meta.epoch++
 	default:

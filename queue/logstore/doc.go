@@ -17,6 +17,10 @@
 //   - Opening reads at most what Pebble had not written yet, and has one look at
 //     each flow and lane; once, after a version that did not count what waits in
 //     lanes, at all that waits.
+//   - The shelves of folders are changed by one record a commit, whose position is
+//     the new version, and are in the index alone after that: they keep no
+//     segment of the log. The history of a store has one name (its lineage),
+//     made with it or when a version that knows of folders first opens it.
 //   - What breaks one call breaks no other: a log that cannot be written refuses
 //     all changes with queue.ErrUnavailable until the store is opened again. An
 //     index that cannot write its manifest ends the process (Options.Exit).

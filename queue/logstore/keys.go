@@ -29,6 +29,10 @@ const (
 	keyReader    = 'y' // reader → event position
 	keyPending   = 'q' // recipient id: an action is pending
 	keyLane      = 'n' // lane → how many wait in it; no lane → position that this is of
+	keyShelf     = 'a' // account → version of its shelf
+	keyShelved   = 'b' // account, key → value in the shelf's index
+	keyShelfRow  = 'c' // account, key → row of the shelf
+	keyLineage   = 'd' // one key: the name of the store's history
 )
 
 // The queues of keyFinal.
@@ -40,7 +44,10 @@ const (
 
 const tailSize = 8 + 16 // due and recipient id at the end of a keyDue
 
-var metaKey = []byte{keyMeta}
+var (
+	metaKey    = []byte{keyMeta}
+	lineageKey = []byte{keyLineage}
+)
 
 // nanos is the instant as a number; instants out of its range are moved to the
 // nearest end, which keeps their order.
@@ -183,6 +190,12 @@ func idemKey(b []byte, account, name string) []byte {
 
 func idemEndKey(b []byte, end time.Time, account, name string) []byte {
 	return accountKey(appendOrdered(append(b[:0], keyIdemEnd), nanos(end)), account, name)
+}
+
+// shelfKey names a value in one part of an account's shelf; with no key, the
+// start of all of them. No account's begins with another's.
+func shelfKey(b []byte, part byte, account, key string) []byte {
+	return accountKey(append(b[:0], part), account, key)
 }
 
 func nameKey(b []byte, kind byte, name string) []byte {

@@ -16,11 +16,12 @@ const (
 	formatName = "postrider-logstore"
 	// A store has format 1 until it has something that older versions would pass
 	// over or not understand: with 2 something was imported, with 3 it has
-	// messages with labels and the like, or rescheduled ones.
+	// messages with labels and the like, or rescheduled ones, with 4 folders.
 	formatFirst    = 1
 	formatImported = 2
 	formatLabelled = 3
-	formatNumber   = formatLabelled // the newest that this version knows
+	formatFolders  = 4
+	formatNumber   = formatFolders // the newest that this version knows
 	lockFile       = "LOCK"
 	pidFile        = "pid"
 )

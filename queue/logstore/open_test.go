@@ -75,7 +75,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"postrider-logstore 4": "start the newer version again",
+		"postrider-logstore 5": "start the newer version again",
 		"something else":       "no store of this program",
 	} {
 		if err := writeSmall(fs, "/data", formatFile, text); err != nil {

@@ -25,6 +25,9 @@ const (
 	// Since format 2.
 	recordImport = 10 // a message as an archive has it: no event, any state
 	recordPast   = 11 // events of such messages, and readers that are past them
+
+	// Since format 4.
+	recordFolder = 12 // a change of an account's shelf
 )
 
 // place is where a content lies: nowhere, or in pieces of the same size but for

@@ -112,7 +112,10 @@ func FuzzDecode(f *testing.F) {
 	move := moveRecord{message: r.message.ID, value: m, pieces: []int{2, 0}}
 	reg := registryRecord{kind: "k", name: "n", value: []byte("v")}
 	past := pastRecord{events: r.events, readers: []string{"webhook"}}
-	for i, seed := range [][]byte{r.encode(), encodeChanges(fullChanges()), x.encode(), m.encode(nil), move.encode(), reg.encode(), past.encode()} {
+	shelf := newFolderRecord("shop", queue.FolderWrite{
+		Index: map[string][]byte{"h": {1, 2}, "gone": nil, "": {}}, Rows: map[string][]byte{"r\x00\xff": bytes.Repeat([]byte{7}, 300)},
+	})
+	for i, seed := range [][]byte{r.encode(), encodeChanges(fullChanges()), x.encode(), m.encode(nil), move.encode(), reg.encode(), past.encode(), shelf.encode()} {
 		f.Add(byte(i), seed)
 	}
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
@@ -122,7 +125,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%+v became %+v, %v", first, second, err)
 			}
 		}
-		switch id := (queue.MessageID{1, 2, 3}); kind % 7 {
+		switch id := (queue.MessageID{1, 2, 3}); kind % 8 {
 		case 0:
 			if v, err := decodeEnqueue(b); err == nil {
 				v2, err := decodeEnqueue(v.encode())
@@ -156,6 +159,11 @@ func FuzzDecode(f *testing.F) {
 		case 6:
 			if v, err := decodePast(b); err == nil {
 				v2, err := decodePast(v.encode())
+				again(v, v2, err)
+			}
+		case 7:
+			if v, err := decodeFolder(b); err == nil {
+				v2, err := decodeFolder(v.encode())
 				again(v, v2, err)
 			}
 		}

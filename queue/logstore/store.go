@@ -25,11 +25,12 @@ import (
 // a message until what was decided is applied; mu never while anything is
 // written.
 type Store struct {
-	opts  Options
-	lock  io.Closer
-	db    *pebble.DB
-	log   *commitlog.Log
-	epoch uint64
+	opts    Options
+	lock    io.Closer
+	db      *pebble.DB
+	log     *commitlog.Log
+	epoch   uint64
+	lineage string
 
 	gate   sync.RWMutex // held for reading by every call
 	closed bool
@@ -140,7 +141,11 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	// Tokens of this opening are above all earlier ones, also when the disk is
 	// so full that nothing can be written.
-	if err := s.append(ctx, &commitlog.Batch{Critical: true, Records: []commitlog.Record{{Type: recordOpen, Payload: []byte{codec.Version}}}}); err != nil {
+	opened := &commitlog.Batch{Critical: true, Records: []commitlog.Record{{Type: recordOpen, Payload: []byte{codec.Version}}}}
+	if err := s.findLineage(opened); err != nil {
+		return err
+	}
+	if err := s.append(ctx, opened); err != nil {
 		return err
 	}
 	s.epoch = s.meta.epoch

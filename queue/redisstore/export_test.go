@@ -45,3 +45,6 @@ func RegisterAs(ctx context.Context, o Options, format int) error {
 
 // BeatAs gives a sign of life as a node of a format.
 func (s *Store) BeatAs(ctx context.Context, format int) { s.beatAs(ctx, format) }
+
+// FolderChanges name the scripts that change shelves.
+var FolderChanges = []string{scripts.folderPut.sha, scripts.folderNote.sha, scripts.folderDrop.sha}

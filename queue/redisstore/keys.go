@@ -10,8 +10,8 @@ import (
 
 // Every key there is. What stands in braces decides its slot (Redis Cluster
 // specification, hash tags): a partition is one, contents are spread over as
-// many, the registry with the readers' positions is one, and each limit, claim
-// and cached value is alone.
+// many, the registry with the readers' positions is one, and each limit, claim,
+// cached value and account's shelf of folders is alone.
 //
 //	P{qN}            what a partition remembers: fence, clock, horizon, segment …
 //	P{qN}c           counts of recipients by state
@@ -35,19 +35,23 @@ import (
 //	P{cN}<id>.<k>    a chunk of a content
 //	P{meta} {meta}n  the store: format, partitions; the nodes that run
 //	P{reg} …         registry: version, records and names by kind, readers
+//	P{folder:…} r    a shelf of folders: v its version, i… its index; its rows
+//	P{folders}       the accounts that may have one, by name
 //	P{rate:…} {slot:…} {claim:…} {cache:…}
 type keys struct{ prefix string }
 
-func (k keys) partition(n int) string   { return k.prefix + "{q" + strconv.Itoa(n) + "}" }
-func (k keys) contents(n int) string    { return k.prefix + "{c" + strconv.Itoa(n) + "}" }
-func (k keys) meta() string             { return k.prefix + "{meta}" }
-func (k keys) nodes() string            { return k.prefix + "{meta}n" }
-func (k keys) registry() string         { return k.prefix + "{reg}" }
-func (k keys) readers() string          { return k.prefix + "{reg}a" }
-func (k keys) rate(name string) string  { return k.alone("rate", name) }
-func (k keys) slot(name string) string  { return k.alone("slot", name) }
-func (k keys) claim(name string) string { return k.alone("claim", name) }
-func (k keys) cache(name string) string { return k.alone("cache", name) }
+func (k keys) partition(n int) string    { return k.prefix + "{q" + strconv.Itoa(n) + "}" }
+func (k keys) contents(n int) string     { return k.prefix + "{c" + strconv.Itoa(n) + "}" }
+func (k keys) meta() string              { return k.prefix + "{meta}" }
+func (k keys) nodes() string             { return k.prefix + "{meta}n" }
+func (k keys) registry() string          { return k.prefix + "{reg}" }
+func (k keys) readers() string           { return k.prefix + "{reg}a" }
+func (k keys) rate(name string) string   { return k.alone("rate", name) }
+func (k keys) slot(name string) string   { return k.alone("slot", name) }
+func (k keys) claim(name string) string  { return k.alone("claim", name) }
+func (k keys) cache(name string) string  { return k.alone("cache", name) }
+func (k keys) folder(acct string) string { return k.alone("folder", acct) }
+func (k keys) folderNames() string       { return k.prefix + "{folders}" }
 
 // alone hashes names, which may be long and hold braces.
 func (k keys) alone(kind, name string) string {

@@ -14,8 +14,9 @@ type script struct {
 	name, body, sha string
 }
 
-// scripts are all of them. Those that take mail in are refused by a server that
-// is out of memory; all others go on, so that a full queue can drain.
+// scripts are all of them. Those that take mail in, or rows of folders, are
+// refused by a server that is out of memory; all others go on, so that a full
+// queue can drain.
 var scripts = struct {
 	enqueue, stage                                           *script
 	lease, park, due, change, mark, release, extend, retract *script
@@ -23,6 +24,7 @@ var scripts = struct {
 	put, drop                                                *script
 	rate, slot, free, claim, unclaim, cache                  *script
 	bury, unstage, staged, strip, annal, weigh               *script
+	folderPut, folderNote, folderDrop, folderName            *script
 }{
 	enqueue: load("enqueue", false, "prelude"),
 	stage:   load("stage", false),
@@ -56,6 +58,11 @@ var scripts = struct {
 	annal:   load("annal", false, "prelude"),
 	weigh:   load("weigh", true, "prelude"),
 	cache:   load("cache", true),
+
+	folderPut:  load("foldercommit", false),
+	folderNote: load("foldercommit", true),
+	folderDrop: load("folderdrop", true),
+	folderName: load("foldername", true),
 }
 
 func load(name string, allowFull bool, before ...string) *script {

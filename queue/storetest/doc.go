@@ -104,6 +104,7 @@ func groups(h Harness) []group {
 		{"events", eventTests(h)},
 		{"registry", registryTests(h)},
 		{"shared", sharedTests()},
+		{"folders", folderTests(h)},
 		{"sweep", sweepTests()},
 		{"close", closeTests()},
 		{"model", modelTests()},

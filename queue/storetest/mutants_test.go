@@ -33,11 +33,14 @@ func TestSuiteCatchesMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups := map[string]string{"none": "^(fence|events|settle|lease|idempotency|operate|registry|stress|model|archive)$"}
+	groups := map[string]string{"none": "^(fence|events|settle|lease|idempotency|operate|registry|stress|model|archive|folders)$"}
 	for name := range mutants() {
 		groups[name] = "^(fence|events|settle|lease|idempotency|operate|registry|model)$"
 		if strings.HasPrefix(name, archiveMutant) {
 			groups[name] = "^archive$"
+		}
+		if strings.HasPrefix(name, foldersMutant) {
+			groups[name] = "^folders$"
 		}
 	}
 	slots := make(chan struct{}, 2)
@@ -74,7 +77,7 @@ func TestMutant(t *testing.T) {
 		}
 		m := &mutant{Store: s, fs: fs, last: map[queue.RecipientID]queue.Token{}}
 		if breaks == nil {
-			return &whole{m, s}
+			return &whole{m, s, s}
 		}
 		return breaks(m)
 	}
@@ -130,6 +133,15 @@ func mutants() map[string]func(m *mutant) queue.Store {
 		archiveMutant + "a page's last item is lost":           func(m *mutant) queue.Store { return &cutting{m} },
 		archiveMutant + "nobody is in doubt":                   func(m *mutant) queue.Store { return &certain{m} },
 		archiveMutant + "the events of a message are reversed": func(m *mutant) queue.Store { return &reversed{m} },
+
+		foldersMutant + "the last writer wins":            func(m *mutant) queue.Store { return &lastShelf{foldersOf(m)} },
+		foldersMutant + "rows of a refused commit stay":   func(m *mutant) queue.Store { return &halfShelf{foldersOf(m)} },
+		foldersMutant + "empty values are none":           func(m *mutant) queue.Store { return &noEmpty{foldersOf(m)} },
+		foldersMutant + "rows come sorted":                func(m *mutant) queue.Store { return &sortedRows{foldersOf(m)} },
+		foldersMutant + "a drop takes whom it begins":     func(m *mutant) queue.Store { return &greedy{foldersOf(m)} },
+		foldersMutant + "a page of accounts begins early": func(m *mutant) queue.Store { return &repeating{foldersOf(m)} },
+		foldersMutant + "lineages are of accounts":        func(m *mutant) queue.Store { return &ancestral{foldersOf(m)} },
+		foldersMutant + "a drop leaves the index":         func(m *mutant) queue.Store { return &remembering{foldersOf(m)} },
 	}
 }
 
@@ -325,6 +337,7 @@ func (m *early) Lease(ctx context.Context, r queue.LeaseRequest) ([]queue.Lease,
 type whole struct {
 	*mutant
 	queue.Archive
+	queue.Folders
 }
 
 func (m *mutant) export(ctx context.Context, c queue.Cursor, limit int) ([]queue.Item, queue.Cursor, error) {

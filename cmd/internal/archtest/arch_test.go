@@ -40,8 +40,10 @@ var mayImport = map[string][]string{
 // only these packages of its own room.
 var groundRules = map[string][]string{
 	"queue/archive":     {"queue"},
+	"queue/bitmap":      {},
 	"queue/commitlog":   {},
 	"queue/codec":       {"queue"},
+	"queue/folders":     {"queue", "queue/bitmap", "queue/codec", "queue/signal"},
 	"queue/logstore":    {"queue", "queue/codec", "queue/commitlog", "queue/rules", "queue/signal"},
 	"queue/redisstore":  {"queue", "queue/codec", "queue/rules", "queue/signal"},
 	"queue/rules":       {"queue"},

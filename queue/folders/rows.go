@@ -1,0 +1,197 @@
+package folders
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"postrider/queue"
+	"postrider/queue/codec"
+)
+
+// First octets of the keys of rows; see doc.go.
+const (
+	prefixEntry   = 'r' // UID
+	prefixSearch  = 's' // UID
+	prefixMessage = 'm' // message id
+)
+
+func uidKey(prefix byte, uid UID) string {
+	return string(binary.BigEndian.AppendUint32([]byte{prefix}, uid))
+}
+
+func messageKey(m queue.MessageID) string { return string(prefixMessage) + string(m[:]) }
+
+// A row that is longer than a value may be is stored in several: the first says
+// how many more there are, whose keys have their number, from 1, behind them.
+const maxMore = queue.MaxFolderCommit/rowValue + 1
+
+const rowValue = queue.MaxFolderValue - 16 // octets of a row in one value
+
+func moreKey(key string, n int) string { return key + string([]byte{byte(n)}) }
+
+// putRow writes a row and returns how many further values it took.
+func putRow(rows map[string][]byte, key string, row []byte) (more int) {
+	more = max(0, len(row)-1) / rowValue
+	first := encoder()
+	first.Uint(uint64(more))
+	first.Fixed(row[:min(len(row), rowValue)])
+	rows[key] = first.B
+	for n := 1; n <= more; n++ {
+		rows[moreKey(key, n)] = row[n*rowValue : min(len(row), (n+1)*rowValue)]
+	}
+	return more
+}
+
+func removeRow(rows map[string][]byte, key string, more int) {
+	rows[key] = nil
+	for n := 1; n <= more; n++ {
+		rows[moreKey(key, n)] = nil
+	}
+}
+
+// row is one that was read: nil octets if it is not there.
+type row struct {
+	b    []byte
+	more int
+}
+
+// readBatch bounds what is asked for, and held, at once.
+const readBatch = 512
+
+// eachRow calls fn with the rows of these keys, in their order.
+func (b *Book) eachRow(ctx context.Context, account string, keys []string, fn func(i int, r row) error) error {
+	for at := 0; at < len(keys); at += readBatch {
+		part := keys[at:min(len(keys), at+readBatch)]
+		rows, err := b.readRows(ctx, account, part)
+		if err != nil {
+			return fmt.Errorf("read rows of folders of %s: %w", account, err)
+		}
+		for i, r := range rows {
+			if err := fn(at+i, r); err != nil {
+				return fmt.Errorf("read row %q of folders of %s: %w", part[i], account, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Book) readRows(ctx context.Context, account string, keys []string) ([]row, error) {
+	values, err := b.o.Store.FolderRows(ctx, account, keys)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(keys))
+	var more []string
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		d := decoder(value)
+		n := d.Uint()
+		if d.Err != nil || n > maxMore {
+			return nil, fmt.Errorf("row %q: %w", keys[i], codec.ErrCodec)
+		}
+		rows[i] = row{d.B, int(n)}
+		for k := 1; k <= rows[i].more; k++ {
+			more = append(more, moreKey(keys[i], k))
+		}
+	}
+	if len(more) == 0 {
+		return rows, nil
+	}
+	if values, err = b.o.Store.FolderRows(ctx, account, more); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		rows[i].join(values[:rows[i].more])
+		values = values[rows[i].more:]
+	}
+	return rows, nil
+}
+
+// join adds the further values. A row of which one is missing was removed while
+// it was read.
+func (r *row) join(values [][]byte) {
+	if len(values) == 0 {
+		return
+	}
+	all := append([]byte(nil), r.b...)
+	for _, v := range values {
+		if v == nil {
+			r.b = nil
+			return
+		}
+		all = append(all, v...)
+	}
+	r.b = all
+}
+
+// Entries returns the entries of these UIDs, nil for those that are gone.
+func (b *Book) Entries(ctx context.Context, account string, uids []UID) ([]*Entry, error) {
+	out := make([]*Entry, len(uids))
+	err := b.eachRow(ctx, account, uidKeys(prefixEntry, uids), func(i int, r row) (err error) {
+		if r.b != nil {
+			out[i], err = decodeEntry(r.b)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Searches returns what is searched for in the entries of these UIDs, nil for
+// those that are gone. It holds all that it returns in memory: ask for some
+// thousands at a time.
+func (b *Book) Searches(ctx context.Context, account string, uids []UID) ([]*Search, error) {
+	out := make([]*Search, len(uids))
+	all := make([]Search, len(uids))
+	err := b.eachRow(ctx, account, uidKeys(prefixSearch, uids), func(i int, r row) error {
+		if r.b == nil {
+			return nil
+		}
+		out[i] = &all[i]
+		return decodeSearch(r.b, out[i])
+	})
+	return out, err
+}
+
+func uidKeys(prefix byte, uids []UID) []string {
+	keys := make([]string, len(uids))
+	for i, uid := range uids {
+		keys[i] = uidKey(prefix, uid)
+	}
+	return keys
+}
+
+// facts returns what must be known of entries to remove them. An entry that has
+// no row weighs nothing and is of no message.
+func (b *Book) facts(ctx context.Context, account string, uids []UID) (map[UID]fact, error) {
+	out := make(map[UID]fact, len(uids))
+	err := b.eachRow(ctx, account, uidKeys(prefixSearch, uids), func(i int, r row) error {
+		if r.b == nil {
+			return nil
+		}
+		d := decoder(r.b)
+		f := decodeFact(d)
+		f.moreSearch = r.more
+		out[uids[i]] = f
+		return d.Err
+	})
+	return out, err
+}
+
+// filed returns what is filed of messages.
+func (b *Book) filed(ctx context.Context, account string, ms []queue.MessageID) ([][]filed, error) {
+	keys := make([]string, len(ms))
+	for i, m := range ms {
+		keys[i] = messageKey(m)
+	}
+	out := make([][]filed, len(ms))
+	err := b.eachRow(ctx, account, keys, func(i int, r row) (err error) {
+		if r.b != nil {
+			out[i], err = decodeFiled(r.b)
+		}
+		return err
+	})
+	return out, err
+}
