@@ -39,6 +39,22 @@ func (a *Authenticator) Create(ctx context.Context, acc Account, password string
 	return generated, nil
 }
 
+// Exists reports whether there is an account of this name, in any letter case.
+func (a *Authenticator) Exists(ctx context.Context, name string) (bool, error) {
+	name = fold(name)
+	if _, ok := a.static[name]; ok {
+		return true, nil
+	}
+	if checkName(name) != nil {
+		return false, nil
+	}
+	_, err := a.directory.account(ctx, name)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (a *Authenticator) checkChange(acc Account) error {
 	if err := checkName(acc.Name); err != nil {
 		return err

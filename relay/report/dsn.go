@@ -9,23 +9,14 @@ import (
 	"time"
 
 	"postrider/queue"
-)
-
-// action is the Action field of RFC 3464 §2.3.3.
-type action string
-
-const (
-	actionFailed    action = "failed"
-	actionDelayed   action = "delayed"
-	actionDelivered action = "delivered"
-	actionRelayed   action = "relayed"
+	"postrider/relay/report/status"
 )
 
 // notice is one recipient of a report.
 type notice struct {
 	rcpt   queue.Recipient
 	event  queue.Event
-	action action
+	action status.Action
 }
 
 // dsn is one report about some recipients of one message.
@@ -87,8 +78,8 @@ func part(b *bytes.Buffer, boundary, contentType, more string) {
 }
 
 func (d *dsn) subject() string {
-	what := map[action]string{
-		actionFailed: "Not delivered", actionDelayed: "Delayed", actionDelivered: "Delivered", actionRelayed: "Passed on",
+	what := map[status.Action]string{
+		status.Failed: "Not delivered", status.Delayed: "Delayed", status.Delivered: "Delivered", status.Relayed: "Passed on",
 	}[d.notices[0].action]
 	if s := d.message.Header.Subject; s != "" {
 		return what + ": " + s
@@ -96,44 +87,18 @@ func (d *dsn) subject() string {
 	return what + ": your message to " + d.notices[0].rcpt.Address.String()
 }
 
-// status writes the machine's part (RFC 3464 §2.2, §2.3).
+// status writes the machine's part.
 func (d *dsn) status(b *bytes.Buffer) {
-	fmt.Fprintf(b, "Reporting-MTA: dns; %s\r\n", d.hostname)
-	if id := d.message.Envelope.EnvID; id != "" {
-		fmt.Fprintf(b, "Original-Envelope-Id: %s\r\n", oneLine(id))
+	r := status.Report{Hostname: d.hostname, Message: &d.message}
+	for i := range d.notices {
+		n := &d.notices[i]
+		r.Recipients = append(r.Recipients, status.Recipient{
+			Address: n.rcpt.Address, ORCPT: n.rcpt.ORCPT, Action: n.action,
+			Code:    status.Code(n.action, n.event.Kind == queue.EventExpired, n.last()),
+			Attempt: n.last(), Said: n.said(), Until: d.message.ExpiresAt,
+		})
 	}
-	fmt.Fprintf(b, "X-Postrider-Queue-Id: %s\r\n", d.message.ID)
-	fmt.Fprintf(b, "Arrival-Date: %s\r\n", d.message.AcceptedAt.Format(time.RFC1123Z))
-	for _, n := range d.notices {
-		b.WriteString("\r\n")
-		if n.rcpt.ORCPT != "" {
-			if kind, addr, ok := strings.Cut(n.rcpt.ORCPT, ";"); ok {
-				fmt.Fprintf(b, "Original-Recipient: %s; %s\r\n", oneLine(kind), oneLine(addr))
-			}
-		}
-		fmt.Fprintf(b, "Final-Recipient: %s\r\n", typedAddress(n.rcpt.Address))
-		fmt.Fprintf(b, "Action: %s\r\nStatus: %s\r\n", n.action, n.status())
-		n.attempt(b)
-		if n.action == actionDelayed {
-			fmt.Fprintf(b, "Will-Retry-Until: %s\r\n", d.message.ExpiresAt.Format(time.RFC1123Z))
-		}
-	}
-}
-
-func (n *notice) attempt(b *bytes.Buffer) {
-	a := n.last()
-	if a == nil {
-		return
-	}
-	if a.Host != "" {
-		fmt.Fprintf(b, "Remote-MTA: dns; %s\r\n", oneLine(a.Host))
-	}
-	if a.Reply.Code != 0 && a.Host != "" {
-		fmt.Fprintf(b, "Diagnostic-Code: smtp; %s\r\n", clip(oneLine(a.Reply.String()), 512))
-	} else if said := n.said(); said != "" {
-		fmt.Fprintf(b, "Diagnostic-Code: X-Postrider; %s\r\n", clip(oneLine(said), 512))
-	}
-	fmt.Fprintf(b, "Last-Attempt-Date: %s\r\n", a.Start.Format(time.RFC1123Z))
+	r.Write(b)
 }
 
 // last is the attempt the notice is about.
@@ -145,71 +110,7 @@ func (n *notice) last() *queue.Attempt {
 }
 
 // said is the verbatim reply, or our own words where there was none.
-func (n *notice) said() string {
-	a := n.last()
-	switch {
-	case a == nil:
-		return n.event.Reason
-	case a.Reply.Code != 0:
-		return a.Reply.String()
-	case a.Error != "":
-		return a.Error
-	}
-	return a.Reply.Text
-}
-
-// status is the enhanced code of the reply if it has the class that the action
-// needs, else the plain one (RFC 3464 §2.3.4).
-func (n *notice) status() queue.Enhanced {
-	class := map[action]uint16{actionFailed: 5, actionDelayed: 4, actionDelivered: 2, actionRelayed: 2}[n.action]
-	if n.event.Kind == queue.EventExpired {
-		return queue.Enhanced{5, 4, 7} // RFC 3463 §3.5: delivery time expired
-	}
-	if a := n.last(); a != nil && a.Reply.Enhanced[0] == class {
-		return a.Reply.Enhanced
-	}
-	return queue.Enhanced{class, 0, 0}
-}
-
-// typedAddress writes an address with its type; one that is not ASCII in the
-// form of RFC 6533 §3 that needs no SMTPUTF8.
-func typedAddress(a queue.Address) string {
-	if a.ASCII() {
-		return "rfc822; " + a.String()
-	}
-	var b strings.Builder
-	for _, r := range a.String() {
-		if r > '~' || r == '\\' {
-			fmt.Fprintf(&b, `\x{%X}`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return "utf-8; " + b.String()
-}
-
-// oneLine makes foreign text safe for a header field: no line ends, no control
-// characters, ASCII.
-func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case r < ' ' || r == 0x7f:
-			return -1
-		case r > '~':
-			return '?'
-		}
-		return r
-	}, s))
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
-}
+func (n *notice) said() string { return status.Said(n.last(), n.event.Reason) }
 
 func hasHighBit(b []byte) bool {
 	for _, c := range b {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/relay/report/status"
 )
 
 // Store is what the Maker needs of the queue's store.
@@ -257,7 +258,7 @@ func (m *Maker) report(ctx context.Context, g group) error {
 	if err != nil {
 		return fmt.Errorf("read message %s: %w", g[0].Message, err)
 	}
-	for _, kind := range []action{actionFailed, actionDelayed, actionRelayed} {
+	for _, kind := range []status.Action{status.Failed, status.Delayed, status.Relayed} {
 		ns := notices(entry, g, kind)
 		if len(ns) == 0 || entry.Message.Envelope.ReversePath.IsNull() {
 			continue
@@ -285,7 +286,7 @@ func calls(g group) bool {
 	return false
 }
 
-func notices(entry queue.Entry, g group, kind action) []notice {
+func notices(entry queue.Entry, g group, kind status.Action) []notice {
 	var ns []notice
 	for _, e := range g {
 		i := e.Recipient.Index()
@@ -303,16 +304,16 @@ func notices(entry queue.Entry, g group, kind action) []notice {
 // wanted says which action an event calls for, by what the sender asked
 // (RFC 3461 §5.2): failures and delays unless it said otherwise, successes only
 // if it said so and the next hop did not take over the duty.
-func wanted(r queue.Recipient, e queue.Event) (action, bool) {
+func wanted(r queue.Recipient, e queue.Event) (status.Action, bool) {
 	unset := r.Notify == 0
 	switch e.Kind {
 	case queue.EventBounced, queue.EventExpired, queue.EventSuppressed:
-		return actionFailed, unset || r.Notify&queue.NotifyFailure != 0
+		return status.Failed, unset || r.Notify&queue.NotifyFailure != 0
 	case queue.EventDeferred:
-		return actionDelayed, e.Delayed && (unset || r.Notify&queue.NotifyDelay != 0)
+		return status.Delayed, e.Delayed && (unset || r.Notify&queue.NotifyDelay != 0)
 	case queue.EventDelivered, queue.EventRelayed:
 		taken := e.Attempt != nil && e.Attempt.Reports
-		return actionRelayed, e.Delayed && !taken && r.Notify&queue.NotifySuccess != 0
+		return status.Relayed, e.Delayed && !taken && r.Notify&queue.NotifySuccess != 0
 	}
 	return "", false
 }
@@ -359,8 +360,8 @@ func (m *Maker) submit(ctx context.Context, msg queue.Message, ns []notice) erro
 // original reads what the report returns of the message (RFC 3461 §4.3): its
 // header, or all of a small one that failed if RET=FULL. A content that is gone
 // leaves its place empty.
-func (m *Maker) original(ctx context.Context, msg queue.Message, a action) (text []byte, full bool, err error) {
-	full = a == actionFailed && msg.Content.Size <= maxFull &&
+func (m *Maker) original(ctx context.Context, msg queue.Message, a status.Action) (text []byte, full bool, err error) {
+	full = a == status.Failed && msg.Content.Size <= maxFull &&
 		(msg.Envelope.Ret == queue.RetFull || m.o.Full && msg.Envelope.Ret == queue.RetUnset)
 	size := min(msg.Content.HeaderSize, maxOriginalHeader)
 	if full {

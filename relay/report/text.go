@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/relay/report/status"
 )
 
 // text writes the part for people: what happened and what to do first, then the
@@ -27,9 +28,9 @@ func (d *dsn) opening(b *strings.Builder) {
 		rcpts = fmt.Sprintf("%d recipients", len(d.notices))
 	}
 	switch d.notices[0].action {
-	case actionFailed:
+	case status.Failed:
 		fmt.Fprintf(b, "Your message could not be delivered to %s. It will not be tried again.\r\n\r\n", rcpts)
-	case actionDelayed:
+	case status.Delayed:
 		fmt.Fprintf(b, "Your message has not reached %s yet. It is tried again until %s; you need not send it again.\r\n\r\n", rcpts, moment(d.message.ExpiresAt))
 	default:
 		fmt.Fprintf(b, "Your message was handed over for %s, as you asked to be told. What happens after that is not known here.\r\n\r\n", rcpts)
@@ -38,7 +39,7 @@ func (d *dsn) opening(b *strings.Builder) {
 
 func (d *dsn) explain(b *strings.Builder, n *notice) {
 	fmt.Fprintf(b, "%s\r\n", n.rcpt.Address)
-	if n.action == actionFailed || n.action == actionDelayed {
+	if n.action == status.Failed || n.action == status.Delayed {
 		fmt.Fprintf(b, "  %s\r\n", queue.Advice(n.class(), d.facts(n)))
 	}
 	if said := n.said(); said != "" {
@@ -49,7 +50,7 @@ func (d *dsn) explain(b *strings.Builder, n *notice) {
 		}
 		fmt.Fprintf(b, "  %s: %s\r\n", who, strings.ReplaceAll(said, "\n", " "))
 	}
-	if a := n.last(); a != nil && n.action != actionRelayed && max(n.rcpt.Attempts, a.Number) > 0 {
+	if a := n.last(); a != nil && n.action != status.Relayed && max(n.rcpt.Attempts, a.Number) > 0 {
 		fmt.Fprintf(b, "  Attempts: %d, the last one at %s\r\n", max(n.rcpt.Attempts, a.Number), moment(a.Start))
 	}
 	b.WriteString("\r\n")
@@ -75,7 +76,7 @@ func (d *dsn) facts(n *notice) queue.AdviceFacts {
 	if a := n.last(); a != nil {
 		f.Host = a.Host
 	}
-	if n.action == actionDelayed {
+	if n.action == status.Delayed {
 		f.Next, f.Until = n.event.Due, d.message.ExpiresAt
 	}
 	return f
