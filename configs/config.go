@@ -23,7 +23,8 @@ type Config struct {
 	Submission Submission
 	HTTP       HTTP
 	IMAP       Listen
-	POP3       Listen
+	POP3       POP3
+	Folders    Folders
 	TLS        TLS
 	Accounts   []Account
 	API        API
@@ -67,6 +68,23 @@ type Rate struct {
 
 // Listen is the addresses of one service.
 type Listen struct{ Listen []Listener } // empty: off
+
+// POP3 is the view for programs that know no folders.
+type POP3 struct {
+	Listen []Listener // empty: off
+	Window int        // newest messages that are shown
+	Delete POP3Delete
+}
+
+// Folders is what IMAP and POP3 have in common.
+type Folders struct {
+	AuthWithoutTLS FoldersAuth
+	Limit          int  // newest entries of Sent and Bounced; 0: all
+	Seen           bool // what was read is remembered
+	MaxConnections int  // of each
+	MaxPerAccount  int
+	MaxPerAddress  int
+}
 
 // TLS is the certificate of all listeners, as PEM files.
 type TLS struct{ Cert, Key string }
@@ -187,6 +205,25 @@ const (
 	FromAccept  FromPolicy = "accept"
 	FromReject  FromPolicy = "reject"
 	FromRewrite FromPolicy = "rewrite"
+)
+
+// FoldersAuth says who may log in to the folders on a connection without TLS.
+type FoldersAuth string
+
+// Who may log in without TLS.
+const (
+	FoldersLoopback FoldersAuth = "loopback"
+	FoldersAlways   FoldersAuth = "always"
+	FoldersNever    FoldersAuth = "never"
+)
+
+// POP3Delete says what becomes of a message that a POP3 program deletes.
+type POP3Delete string
+
+// What becomes of it.
+const (
+	POP3Hide  POP3Delete = "hide"  // that login sees it no more
+	POP3Error POP3Delete = "error" // it is told that nothing was deleted
 )
 
 // AuthWithoutTLS says to whom AUTH is offered on a connection without TLS.

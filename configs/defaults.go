@@ -29,7 +29,13 @@ func Default(osHostname string) *Config {
 			Rate:                     Rate{PerHour: 10000, HoldFactor: 20},
 		},
 		HTTP: HTTP{Listen: []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 8025}}, Docs: true},
-		API:  API{Compat: compatSurfaces(), Idempotency: 24 * time.Hour},
+		IMAP: Listen{Listen: []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 1143}}},
+		POP3: POP3{Listen: []Listener{{Mode: ListenPlain, Host: "127.0.0.1", Port: 1110}}, Window: 10000, Delete: POP3Hide},
+		Folders: Folders{
+			AuthWithoutTLS: FoldersLoopback, Limit: 100_000, Seen: true,
+			MaxConnections: 2000, MaxPerAccount: 20, MaxPerAddress: 50,
+		},
+		API: API{Compat: compatSurfaces(), Idempotency: 24 * time.Hour},
 		Delivery: Delivery{
 			MXPort: 25,
 			// First after 5 minutes, because greylisting windows are 1 to 5

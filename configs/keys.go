@@ -178,13 +178,7 @@ func submissionPolicy() []field[Config] {
 func listenersSection() section {
 	var fs []field[Config]
 	fs = append(fs, httpFields()...)
-	fs = append(fs,
-		many(Key{Path: "imap.listen", Env: "POSTRIDER_IMAP_LISTEN", Example: "off", Default: off,
-			Doc: "Addresses for IMAP. It is not part of this build: only `off` is allowed."},
-			func(c *Config) *[]Listener { return &c.IMAP.Listen }, listenerKind()),
-		many(Key{Path: "pop3.listen", Env: "POSTRIDER_POP3_LISTEN", Example: "off", Default: off,
-			Doc: "Addresses for POP3. It is not part of this build: only `off` is allowed."},
-			func(c *Config) *[]Listener { return &c.POP3.Listen }, listenerKind()))
+	fs = append(fs, foldersFields()...)
 	fs = append(fs, apiFields()...)
 	fs = append(fs,
 		one(Key{Path: "admin.socket", Env: "POSTRIDER_ADMIN_SOCKET", Example: "/var/lib/postrider/admin.sock",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ func (l *loader) validate() {
 	l.checkSockets()
 	l.checkTLS()
 	l.checkAuth()
+	l.checkFolders()
 	l.checkSenders()
 	l.checkAccounts()
 	l.checkRoutes()
@@ -88,15 +90,6 @@ func (l *loader) checkDirectory(key, dir string) {
 
 func (l *loader) checkListeners() {
 	c := l.cfg
-	for _, s := range []struct {
-		key    string
-		listen []Listener
-	}{{"imap.listen", c.IMAP.Listen}, {"pop3.listen", c.POP3.Listen}} {
-		if len(s.listen) > 0 {
-			name, _, _ := strings.Cut(s.key, ".")
-			l.refuse(s.key, strings.ToUpper(name)+" is not part of this build", "set it to off, or remove it")
-		}
-	}
 	type bound struct {
 		key string
 		at  Listener
@@ -111,6 +104,12 @@ func (l *loader) checkListeners() {
 	for _, b := range c.HTTP.OperatorListen {
 		all = append(all, bound{"http.operator_listen", b})
 	}
+	for _, b := range c.IMAP.Listen {
+		all = append(all, bound{"imap.listen", b})
+	}
+	for _, b := range c.POP3.Listen {
+		all = append(all, bound{"pop3.listen", b})
+	}
 	for i, b := range all {
 		for _, a := range all[:i] {
 			if a.at.collides(b.at) && !l.anyBroken(a.key, b.key) {
@@ -121,7 +120,7 @@ func (l *loader) checkListeners() {
 	if u := c.HTTP.PublicURL; strings.HasPrefix(u, "http://") {
 		l.warn("http.public_url", "RFC 8058 asks for https in links to unsubscribe: mail programs will not show a button", "put a proxy that speaks TLS in front")
 	}
-	if len(all) == 0 && c.Submission.Socket == "" && !l.anyBroken("submission.listen", "submission.socket", "http.listen") {
+	if len(c.Submission.Listen)+len(c.HTTP.Listen)+len(c.HTTP.OperatorListen) == 0 && c.Submission.Socket == "" && !l.anyBroken("submission.listen", "submission.socket", "http.listen") {
 		l.refuse("submission.listen", "nothing could be submitted: the SMTP listener, the socket and HTTP are all off", "turn one of them on")
 	}
 	if c.Submission.MaxConnectionsPerAddress > c.Submission.MaxConnections && !l.anyBroken("submission.max_connections", "submission.max_connections_per_address") {
@@ -170,6 +169,34 @@ func (l *loader) checkAuth() {
 		l.warn("submission.auth_without_tls", "passwords may cross the network in clear text to "+public, "use local, and set tls.cert and tls.key for clients elsewhere")
 	case c.Submission.AuthWithoutTLS == AuthNever && c.TLS.Cert == "" && len(c.Submission.Listen) > 0 && len(c.Submission.TrustedNetworks) == 0:
 		l.refuse("submission.auth_without_tls", "no one could log in: AUTH is offered only over TLS, and there is no certificate", "set tls.cert and tls.key, or set it to local")
+	}
+}
+
+func (l *loader) checkFolders() {
+	c := l.cfg
+	listen := slices.Concat(c.IMAP.Listen, c.POP3.Listen)
+	if l.anyBroken("folders.auth_without_tls", "imap.listen", "pop3.listen", "tls.cert", "tls.key") {
+		return
+	}
+	for _, at := range listen {
+		switch {
+		case at.Mode != ListenPlain || at.Loopback():
+		case c.Folders.AuthWithoutTLS == FoldersAlways:
+			l.warn("folders.auth_without_tls", "passwords may cross the network in clear text to "+at.String(), "use loopback, and set tls.cert and tls.key for programs elsewhere")
+		case c.TLS.Cert == "":
+			l.warn("folders.auth_without_tls", "only programs on this machine can log in at "+at.String()+": there is no certificate", "set tls.cert and tls.key, or set it to always where the network is your own")
+		}
+	}
+	if c.Folders.AuthWithoutTLS == FoldersNever && c.TLS.Cert == "" && len(listen) > 0 {
+		l.refuse("folders.auth_without_tls", "no one could log in over IMAP or POP3: there is no certificate", "set tls.cert and tls.key, or set it to loopback, or turn imap.listen and pop3.listen off")
+	}
+	if most := c.Folders.MaxConnections; !l.anyBroken("folders.max_connections", "folders.max_connections_per_address", "folders.max_connections_per_account") {
+		if c.Folders.MaxPerAddress > most && l.isSet("folders.max_connections_per_address") {
+			l.refuse("folders.max_connections_per_address", "it is more than folders.max_connections", "lower it, or raise folders.max_connections")
+		}
+		if c.Folders.MaxPerAccount > most && l.isSet("folders.max_connections_per_account") {
+			l.refuse("folders.max_connections_per_account", "it is more than folders.max_connections", "lower it, or raise folders.max_connections")
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("POSTRIDER_SUBMISSION_LISTEN", "127.0.0.1:0")
 			env.Setenv("POSTRIDER_HTTP_LISTEN", "127.0.0.1:0")
+			env.Setenv("POSTRIDER_IMAP_LISTEN", "127.0.0.1:0")
+			env.Setenv("POSTRIDER_POP3_LISTEN", "127.0.0.1:0")
 			env.Setenv("POSTRIDER_HOSTNAME", "relay.test")
 			// Names are looked up nowhere.
 			env.Setenv("POSTRIDER_DNS_SERVERS", "127.0.0.1:1")

@@ -24,7 +24,10 @@ func TestFirstStartMakesAnAccountAndTellsItOnce(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, time.Minute)
 	// Only the ports are set, since those by default may be taken here.
-	env := e2etest.Env{"POSTRIDER_SUBMISSION_LISTEN": "127.0.0.1:0", "POSTRIDER_HTTP_LISTEN": "127.0.0.1:0"}
+	env := e2etest.Env{
+		"POSTRIDER_SUBMISSION_LISTEN": "127.0.0.1:0", "POSTRIDER_HTTP_LISTEN": "127.0.0.1:0",
+		"POSTRIDER_IMAP_LISTEN": "127.0.0.1:0", "POSTRIDER_POP3_LISTEN": "127.0.0.1:0",
+	}
 	relay := e2etest.Launch(t, e2etest.Dir(t), env)
 	relay.AwaitReady(t)
 	if _, err := relay.Err.Await(ctx, func(l e2etest.Line) bool { return strings.Contains(l.Text, "password:") }); err != nil {
@@ -151,7 +154,7 @@ func TestConfigurationsThatCannotBeUsed(t *testing.T) {
 	openRelay := e2etest.Env{"POSTRIDER_SUBMISSION_LISTEN": "0.0.0.0:0", "POSTRIDER_TRUSTED_NETWORKS": "0.0.0.0/0"}
 	wrong := e2etest.Env{
 		"POSTRIDER_LIFETIME": "soon", "POSTRIDER_SUBMISION_LISTEN": ":25", "POSTRIDER_SMARTHOST": "http://user:hunter2@host",
-		"POSTRIDER_IMAP_LISTEN": ":1143",
+		"POSTRIDER_IMAP_LISTEN": "1143",
 	}
 	for _, c := range []struct {
 		name string

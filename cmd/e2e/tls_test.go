@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -33,6 +34,7 @@ func (c certificate) renew(t *testing.T, serial int64) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"},
+		Subject:   pkix.Name{CommonName: "localhost"}, // fetchmail asks for one
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(30 * 24 * time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)

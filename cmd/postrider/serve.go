@@ -111,9 +111,12 @@ func (c *serveCmd) greet(sh *shell, a *app.App, cfg *configs.Config, world *demo
 	if made {
 		fmt.Fprintf(sh.stderr, "\nA first account was made. Its password and key are not shown again.\n  account:  %s\n  password: %s\n  API key:  %s\n\n", name, password, key)
 	}
+	if at := first(a.IMAPAddrs()); made && at != "" && world == nil {
+		fmt.Fprintf(sh.stderr, "What becomes of mail is shown by any mail program: IMAP at %s, with that name and password.\n\n", at)
+	}
 	if world != nil {
 		tour := demo.Tour{
-			Submission: first(a.SubmissionAddrs()), HTTP: first(a.HTTPAddrs()), Account: name, Password: password,
+			Submission: first(a.SubmissionAddrs()), HTTP: first(a.HTTPAddrs()), IMAP: first(a.IMAPAddrs()), Account: name, Password: password, Key: key,
 			DataDir: cfg.DataDir, Program: sh.program,
 		}
 		if err := world.Tour(sh.stderr, tour); err != nil {

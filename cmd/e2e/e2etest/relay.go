@@ -38,6 +38,8 @@ type Relay struct {
 	DataDir   string
 	SMTP      string   // address of the first submission listener, once ready
 	HTTP      string   // address of the first HTTP listener, once ready
+	IMAP      string   // address of the first IMAP listener, once ready
+	POP3      string   // address of the first POP3 listener, once ready
 	Listeners []string // addresses of all submission listeners, once ready
 	Out       *Log     // standard output: the log
 	Err       *Log     // standard error: what people read
@@ -54,6 +56,8 @@ func defaults(dir string) Env {
 		"POSTRIDER_HOSTNAME":          "relay.test",
 		"POSTRIDER_SUBMISSION_LISTEN": "127.0.0.1:0",
 		"POSTRIDER_HTTP_LISTEN":       "127.0.0.1:0",
+		"POSTRIDER_IMAP_LISTEN":       "127.0.0.1:0",
+		"POSTRIDER_POP3_LISTEN":       "127.0.0.1:0",
 		"POSTRIDER_ACCOUNTS":          User + ":" + Password,
 		"POSTRIDER_DELIVERY_IPV6":     "off",
 		"POSTRIDER_RETRY":             "1s",
@@ -181,13 +185,9 @@ func (r *Relay) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Listeners, r.SMTP, r.HTTP = list(line, "submission"), "", ""
-	if len(r.Listeners) > 0 {
-		r.SMTP = r.Listeners[0]
-	}
-	if l := list(line, "http"); len(l) > 0 {
-		r.HTTP = l[0]
-	}
+	r.Listeners = list(line, "submission")
+	r.SMTP, r.HTTP = first(r.Listeners), first(list(line, "http"))
+	r.IMAP, r.POP3 = first(list(line, "imap")), first(list(line, "pop3"))
 	return poll(ctx, func() error {
 		_, err := Fetch(ctx, "http://"+r.HTTP+"/readyz")
 		return err
@@ -202,6 +202,13 @@ func list(line Line, key string) []string {
 		texts = append(texts, fmt.Sprint(v))
 	}
 	return texts
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
 }
 
 // Fetch returns what is served at an URL, which must answer 200.

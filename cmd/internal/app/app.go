@@ -20,14 +20,18 @@ import (
 	"postrider/api/webhook"
 	"postrider/configs"
 	"postrider/dkim"
+	"postrider/imapview"
 	"postrider/mx"
+	"postrider/pop3view"
 	"postrider/queue"
+	"postrider/queue/folders"
 	"postrider/queue/suppression"
 	"postrider/queue/suspension"
 	"postrider/relay/auth"
 	"postrider/relay/delivery"
 	"postrider/relay/outbound"
 	"postrider/relay/report"
+	"postrider/relay/report/filing"
 	"postrider/relay/submission"
 	"postrider/relay/throttle"
 )
@@ -38,6 +42,9 @@ type Options struct {
 	Config *configs.Config
 	Logger *slog.Logger     // nil: discard
 	Now    func() time.Time // nil: time.Now
+	// NoFiling leaves the folders as they are: for measurements of what filing
+	// takes, and of folders whose messages the store does not have.
+	NoFiling bool
 }
 
 // App is the whole relay. Start it once, then Drain or Close it once.
@@ -63,6 +70,10 @@ type App struct {
 	events     *feed.Reader
 	webhooks   *webhook.Sender
 	stats      *stats.Stats
+	folders    *folders.Book
+	filer      *filing.Filer // nil: nobody files
+	imap       *imapview.Server
+	pop3       *pop3view.Server
 
 	suppressions *suppression.Book
 	suspensions  *suspension.View
@@ -95,6 +106,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	if o.NoFiling {
+		a.filer = nil
+	}
 	return a, nil
 }
 
@@ -118,15 +132,22 @@ func (a *App) Start(ctx context.Context) error {
 	a.sweeper.start(ctx)
 	a.webhooks.Start(ctx)
 	a.stats.Start(ctx)
+	if a.filer != nil {
+		a.filer.Start(ctx)
+	}
 	if err := a.listenHTTP(); err != nil {
 		return err
 	}
 	if err := a.submission.Start(ctx); err != nil {
 		return fmt.Errorf("listen for mail: %w", err)
 	}
+	if err := a.listenFolders(ctx); err != nil {
+		return err
+	}
 	a.serving.Store(true)
 	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
-		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs))
+		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs),
+		"imap", addrTexts(a.imap.Addrs()), "pop3", addrTexts(a.pop3.Addrs()))
 	return nil
 }
 
@@ -137,12 +158,16 @@ func (a *App) Drain(ctx context.Context) error {
 	a.serving.Store(false)
 	// All at once: a client that is slow to hand its mail in must not use up the
 	// time of those that are being delivered.
-	errs := drainAll(ctx, map[string]func(context.Context) error{
+	parts := map[string]func(context.Context) error{
 		"submission": a.submission.Drain, "delivery": a.dispatcher.Drain, "reports": a.reports.Drain,
 		"keys": a.keyring.Drain, "http": a.http.Drain, "retention": a.sweeper.drain,
 		"webhooks": a.webhooks.Drain, "stats": a.stats.Drain, "events": a.events.Drain,
-	})
-	return errors.Join(errs, a.Close())
+		"imap": a.imap.Drain, "pop3": a.pop3.Drain,
+	}
+	if a.filer != nil {
+		parts["folders"] = a.filer.Drain
+	}
+	return errors.Join(drainAll(ctx, parts), a.Close())
 }
 
 func drainAll(ctx context.Context, parts map[string]func(context.Context) error) error {
@@ -193,6 +218,9 @@ func (a *App) SubmissionAddrs() []net.Addr { return a.submission.Addrs() }
 
 // HTTPAddrs are those of the HTTP listeners.
 func (a *App) HTTPAddrs() []net.Addr { return a.httpAddrs }
+
+// IMAPAddrs are those of the IMAP listeners, in the order of the configuration.
+func (a *App) IMAPAddrs() []net.Addr { return a.imap.Addrs() }
 
 func (a *App) ready() error {
 	if !a.serving.Load() {

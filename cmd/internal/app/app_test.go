@@ -32,7 +32,7 @@ func start(t testing.TB, o smtpsim.Options, settings map[string]string) (*app.Ap
 	t.Cleanup(func() { sim.Close() })
 	dir := t.TempDir()
 	flags := map[string]string{
-		"data_dir": dir, "hostname": "relay.example.com", "submission.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0",
+		"data_dir": dir, "hostname": "relay.example.com", "submission.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "imap.listen": "127.0.0.1:0", "pop3.listen": "127.0.0.1:0",
 		"submission.trusted_networks": "127.0.0.0/8", configs.SmartHostKey: "smtp://" + sim.Addr() + "?tls=none",
 		"submission.rate.per_hour": "0", "submission.rate.hold_factor": "0", "storage.min_free": "0", "storage.reserve": "0",
 		"dkim.autogenerate": "false",

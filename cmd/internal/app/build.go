@@ -52,6 +52,7 @@ func (a *App) build(ctx context.Context) error {
 	if err := a.buildHTTP(door); err != nil {
 		return err
 	}
+	a.buildFolders()
 	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.node, now: a.now, log: a.log}
 	return nil
 }

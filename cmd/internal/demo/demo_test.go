@@ -293,7 +293,7 @@ func TestTourNamesEveryDomainAndCommand(t *testing.T) {
 	d := start(t, demo.Options{InboxDir: demo.InboxDir(t.TempDir())})
 	var out bytes.Buffer
 	err := d.Tour(&out, demo.Tour{
-		Submission: "127.0.0.1:2525", HTTP: "127.0.0.1:8025", Account: "first", Password: "it's secret",
+		Submission: "127.0.0.1:2525", HTTP: "127.0.0.1:8025", IMAP: "127.0.0.1:1143", Account: "first", Password: "it's secret", Key: "prk_key",
 		DataDir: "/tmp/a demo", Program: "/tmp/go build/postrider",
 	})
 	if err != nil {
@@ -303,7 +303,7 @@ func TestTourNamesEveryDomainAndCommand(t *testing.T) {
 		"POSTRIDER_DATA_DIR='/tmp/a demo'\n", "'/tmp/go build/postrider' sendmail -f you@sender.test ",
 		"swaks --server 127.0.0.1:2525 --auth-user first --auth-password 'it'\\''s secret'",
 		"smtp://127.0.0.1:2525 --user 'first:it'\\''s secret'", "queue list\n", "queue show ID\n", "http://127.0.0.1:8025/metrics",
-		"/inbox\n",
+		"/inbox\n", "IMAP at 127.0.0.1:1143", "  prk_key\n",
 	}
 	for _, dom := range demo.Domains() {
 		wanted = append(wanted, "  "+dom.Name+" ")
@@ -327,7 +327,7 @@ func TestTourLeavesOutWhatIsOff(t *testing.T) {
 	if err := start(t, demo.Options{}).Tour(&out, demo.Tour{DataDir: "/tmp/x"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []string{"swaks", "curl", "inbox"} {
+	for _, w := range []string{"swaks", "curl", "inbox", "IMAP"} {
 		if strings.Contains(out.String(), w) {
 			t.Errorf("the tour has %q:\n%s", w, out.String())
 		}

@@ -13,8 +13,10 @@ import (
 type Tour struct {
 	Submission string // its SMTP listener, as host:port; empty if it has none
 	HTTP       string // its HTTP listener, as host:port; empty if it has none
+	IMAP       string // its IMAP listener, as host:port; empty if it has none
 	Account    string // may sign in; empty leaves the commands with a password out
 	Password   string
+	Key        string // of an operator; empty leaves out what needs one
 	DataDir    string // holds submit.sock and admin.sock
 	Program    string // how to call postrider. Default "postrider"
 }
@@ -61,6 +63,10 @@ func (t *Tour) write(b *bytes.Buffer, inbox string) {
 		quote(t.Program), quote(t.Program), quote(t.Program), quote(t.Program))
 	if t.HTTP != "" {
 		fmt.Fprintf(b, "  curl http://%s/metrics\n", t.HTTP)
+	}
+	if t.IMAP != "" && t.Key != "" {
+		fmt.Fprintf(b, "\nOr in any mail program: IMAP at %s without encryption, any name, and this key as the password:\n\n  %s\n", t.IMAP, t.Key)
+		b.WriteString("\nWhat sendmail sent is below \"Other Users/local\".\n")
 	}
 	if inbox != "" {
 		fmt.Fprintf(b, "\nWhat arrived, bounces to you@%s among it, lies in %s\n", Sender, inbox)
