@@ -240,3 +240,40 @@ func TestPOP3ShowsTheFolders(t *testing.T) {
 	say(login(e2etest.User+"+sent"), "STAT", "+OK 1 ")
 	awaitFolder(ctx, t, c, "INBOX", 1)
 }
+
+// filedOnce checks that Sent has each message that was acknowledged, once, and waits
+// until it has them all.
+func filedOnce(ctx context.Context, t *testing.T, relay *e2etest.Relay, acked map[string]string) {
+	t.Helper()
+	c := folderClient(ctx, t, relay)
+	e2etest.Poll(ctx, t, func() error {
+		if n, err := c.Count("Sent"); err != nil || n == 0 {
+			return fmt.Errorf("Sent has %d messages: %w", n, err)
+		}
+		lines, err := c.Do(`UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (X-Relay-Id)])`)
+		if err != nil {
+			return err
+		}
+		times := map[string]int{}
+		for _, line := range lines {
+			if id := messageID.FindString(line); id != "" {
+				times[id]++
+			}
+		}
+		missing := 0
+		for _, id := range acked {
+			if times[id] == 0 {
+				missing++
+			}
+		}
+		for id, n := range times {
+			if n != 1 {
+				t.Errorf("Sent has %s %d times", id, n)
+			}
+		}
+		if missing > 0 && !t.Failed() {
+			return fmt.Errorf("%d of %d acknowledged messages are not in Sent", missing, len(acked))
+		}
+		return nil
+	})
+}

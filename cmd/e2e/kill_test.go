@@ -83,6 +83,7 @@ func TestKilledRelayLosesNothingItAcknowledged(t *testing.T) {
 	if reconcile(ctx, t, relay, acked, arrived) == 0 {
 		t.Error("no round hit the moment between the dot and its reply: the test shows nothing about in_doubt")
 	}
+	filedOnce(ctx, t, relay, acked.acked)
 }
 
 // awaitEmpty waits until nothing is on its way.

@@ -75,6 +75,7 @@ func (s *storm) abate(ctx context.Context, t *testing.T, left ...*e2etest.Relay)
 	reconcile(ctx, t, left[0], s.acked, s.arrived)
 	agree(ctx, t, s.arrived, left...)
 	s.finals(ctx, t, left[0])
+	filedOnce(ctx, t, left[0], s.acked.acked)
 }
 
 // historySample is how many recipients are looked at one by one.
