@@ -167,6 +167,32 @@ func (cond *condition) joined(m *message, now time.Time) truth {
 	return t
 }
 
+// texts returns some of which at least one occurs in the row of each message for
+// which the condition holds; none if there is nothing of the kind to say.
+func (cond *condition) texts() (texts []string) {
+	switch cond.key.Op {
+	case syntax.OpAnd:
+		for i := range cond.kids {
+			if of := cond.kids[i].texts(); len(texts) == 0 || len(of) > 0 && len(of) < len(texts) {
+				texts = of
+			}
+		}
+	case syntax.OpOr:
+		for i := range cond.kids {
+			of := cond.kids[i].texts()
+			if len(of) == 0 {
+				return nil
+			}
+			texts = append(texts, of...)
+		}
+	case syntax.OpFrom, syntax.OpTo, syntax.OpCc, syntax.OpBcc, syntax.OpSubject, syntax.OpHeader:
+		if cond.needs == needsRow && cond.key.Text != "" {
+			return []string{cond.key.Text}
+		}
+	}
+	return texts
+}
+
 // rowHolds decides a key by the search row.
 func rowHolds(k syntax.Key, r *folders.Search, now time.Time) bool {
 	switch k.Op {

@@ -140,6 +140,8 @@ type fetching struct {
 	gone bool // a message was expunged meanwhile
 	lost bool // a message's content was removed
 	src  contents
+
+	answered bool // for some message
 }
 
 func (f *fetching) run(ctx context.Context, want bitmap.Set) error {
@@ -147,6 +149,7 @@ func (f *fetching) run(ctx context.Context, want bitmap.Set) error {
 	if !f.plan.needsRows() {
 		c.tellFlagLines(want, f.plan)
 		f.told(want, f.plan)
+		f.answered = !want.IsEmpty()
 		return nil
 	}
 	f.src = contents{book: c.s.o.Book}
@@ -250,6 +253,7 @@ func (f *fetching) line(ctx context.Context, n numbered, e *folders.Entry, plan 
 		}
 	}
 	o.say(")\r\n")
+	f.answered = true
 	if f.c.box.untold.Has(n.uid) {
 		f.told(bitmap.Of(n.uid), plan)
 	}
@@ -286,17 +290,22 @@ func (f *fetching) stored(e *folders.Entry, plan fetchPlan) {
 	}
 }
 
-// finish says OK, unless there was something that cannot be shown any more
-// (RFC 2180 §4.1, RFC 5530). UIDs of no message are no mistake.
+// finish says which of the messages could not be shown any more: it is NO only if
+// that goes for all of them, since mail programs take NO for the failure of the
+// whole (RFC 2180 §4.1, RFC 5530). UIDs of no message are no mistake.
 func (f *fetching) finish(ctx context.Context, cmd syntax.Command) {
 	if f.c.ended {
 		return
 	}
-	if f.lost || f.gone && !cmd.UID {
-		f.c.finishAs(ctx, cmd, "NO", allowed(cmd), "EXPUNGEISSUED", "Some of the messages are gone")
+	if !f.lost && (!f.gone || cmd.UID) {
+		f.c.finish(ctx, cmd, allowed(cmd), "", "That is all")
 		return
 	}
-	f.c.finish(ctx, cmd, allowed(cmd), "", "That is all")
+	state := "NO"
+	if f.answered {
+		state = "OK"
+	}
+	f.c.finishAs(ctx, cmd, state, allowed(cmd), "EXPUNGEISSUED", "Some of the messages are gone")
 }
 
 // tellFlagLines answers for messages from the folder's sets alone. Millions are

@@ -121,7 +121,7 @@ func (l *listing) line(f folder, there, forChildren bool) {
 	}
 	c.out.say("\r\n")
 	if l.ReturnStatus != nil && f.view != nil {
-		c.tellStatus(f.name, f.set, f.view, l.ReturnStatus)
+		c.tellStatus(f.name, place{f.view.Account, f.set}, f.view, l.ReturnStatus)
 	}
 }
 

@@ -97,7 +97,7 @@ func (c *conn) search(ctx context.Context, cond condition) (found bitmap.Set, wh
 		return bitmap.Set{}, false, err
 	}
 	defer leave()
-	s := &scan{c: c, cond: cond, now: c.s.o.Now(), deadline: time.Now().Add(c.s.o.SearchBudget), src: contents{book: c.s.o.Book}}
+	s := &scan{c: c, cond: cond, texts: cond.texts(), now: c.s.o.Now(), deadline: time.Now().Add(c.s.o.SearchBudget), src: contents{book: c.s.o.Book}}
 	whole, err = s.run(ctx, among)
 	slices.Reverse(s.found)
 	return bitmap.Of(s.found...), whole, err
@@ -107,6 +107,7 @@ func (c *conn) search(ctx context.Context, cond condition) (found bitmap.Set, wh
 type scan struct {
 	c        *conn
 	cond     condition
+	texts    []string // see condition.texts
 	now      time.Time
 	deadline time.Time
 	read     int // messages whose octets were read
@@ -141,9 +142,9 @@ type page struct {
 	err  error
 }
 
-func (p *page) read(ctx context.Context, book *folders.Book, account string) {
+func (p *page) read(ctx context.Context, book *folders.Book, account string, texts []string) {
 	slices.Reverse(p.uids) // the order in which they lie
-	p.rows, p.err = book.Searches(ctx, account, p.uids)
+	p.rows, p.err = book.SearchesWith(ctx, account, p.uids, texts)
 }
 
 // look reads some batches side by side and looks at them, the newest first.
@@ -153,7 +154,7 @@ func (s *scan) look(ctx context.Context, pages []page) (whole bool, err error) {
 	}
 	var reading sync.WaitGroup
 	for i := range pages {
-		reading.Go(func() { pages[i].read(ctx, s.c.s.o.Book, s.c.box.account) })
+		reading.Go(func() { pages[i].read(ctx, s.c.s.o.Book, s.c.box.account, s.texts) })
 	}
 	reading.Wait()
 	for _, p := range pages {
@@ -170,7 +171,7 @@ func (s *scan) look(ctx context.Context, pages []page) (whole bool, err error) {
 func (s *scan) lookAt(ctx context.Context, p page) (whole bool, err error) {
 	for i, row := range slices.Backward(p.rows) {
 		if row == nil {
-			continue // it is gone
+			continue // it is gone, or has none of the texts
 		}
 		m := message{uid: p.uids[i], row: row}
 		t := s.cond.of(&m, s.now)

@@ -50,6 +50,7 @@ func TestSearchKeys(t *testing.T) {
 		{"TEXT order", "1 2"}, {"TEXT subject", "1 2 3 4 5"}, {"TEXT 550", "3"}, {"TEXT erin@", "2"}, {"TEXT references", "3"}, {"TEXT nowhere", ""},
 		{"CHARSET UTF-8 SUBJECT {7+}\r\nGRÖSSE", ""}, {"CHARSET UTF-8 SUBJECT {7+}\r\nGRÖßE", "4"},
 		{"OR SUBJECT two BODY treasure", "2 5"}, {"OR BODY treasure SEEN", "1 4 5"}, {"NOT BODY order", "3 4 5"}, {"NOT SUBJECT order", "3 4 5"},
+		{"OR SUBJECT two FROM nobody", "2"}, {"OR SUBJECT two NOT SUBJECT order", "2 3 4 5"}, {"OR (SUBJECT o SUBJECT one) (UNSEEN SUBJECT old)", "1 5"}, {`SUBJECT ""`, "1 2 3 4 5"},
 		{"NOT (OR SUBJECT order BODY treasure)", "3 4"}, {"UNSEEN (SUBJECT order BODY two)", "2"}, {"OR (SEEN SUBJECT one) (UNSEEN NOT TEXT o)", "1"},
 		{"MODSEQ 1", "1 2 3 4 5 (MODSEQ 5242881)"}, {"NOT NOT NOT SEEN", "2 3 5"},
 	} {

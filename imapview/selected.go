@@ -58,7 +58,7 @@ func (c *conn) tellFolder() {
 		c.out.say("* OK [UNSEEN ", strconv.Itoa(b.known.Rank(first)), "] The first unread\r\n")
 	}
 	c.out.say("* OK [UIDVALIDITY ", utoa(uint64(b.view.UIDValidity)), "] UIDs are valid\r\n")
-	c.out.say("* OK [UIDNEXT ", utoa(uint64(b.view.UIDNext)), "] The next UID\r\n")
+	c.out.say("* OK [UIDNEXT ", utoa(uint64(b.view.NextIn(b.place.set))), "] The next UID\r\n")
 	c.tellModSeq()
 }
 
@@ -116,12 +116,27 @@ func (c *conn) doStatus(ctx context.Context, cmd syntax.Command) {
 	if !ok {
 		return
 	}
-	c.tellStatus(a.Mailbox, p.set, v, a.Items)
-	c.finish(ctx, cmd, expungeToo, "", "That is all")
+	if c.box == nil || c.box.place != p {
+		c.tellStatus(a.Mailbox, p, v, a.Items)
+		c.finish(ctx, cmd, expungeToo, "", "That is all")
+		return
+	}
+	// There are clients that go by the counts of the selected folder: what is still
+	// to be told comes first.
+	if err := c.update(ctx, expungeToo); err != nil {
+		c.trouble(cmd, err)
+	} else if !c.ended {
+		c.tellStatus(a.Mailbox, p, v, a.Items)
+		c.ok(cmd, "", "That is all")
+	}
 }
 
-func (c *conn) tellStatus(name, set string, v *folders.View, items []syntax.StatusItem) {
-	members := v.Set(set)
+// tellStatus tells of a folder, of the selected one as the client knows it.
+func (c *conn) tellStatus(name string, p place, v *folders.View, items []syntax.StatusItem) {
+	set, members := p.set, v.Set(p.set)
+	if c.box != nil && c.box.place == p {
+		v, members = c.box.view, c.box.known
+	}
 	c.out.say("* STATUS ", c.mailbox(name), " (")
 	for i, item := range items {
 		var n uint64
@@ -129,7 +144,7 @@ func (c *conn) tellStatus(name, set string, v *folders.View, items []syntax.Stat
 		case syntax.StatusMessages:
 			n = uint64(members.Len())
 		case syntax.StatusUIDNext:
-			n = uint64(v.UIDNext)
+			n = uint64(v.NextIn(set))
 		case syntax.StatusUIDValidity:
 			n = uint64(v.UIDValidity)
 		case syntax.StatusUnseen:

@@ -33,7 +33,7 @@ func TestSelectTellsOfTheFolder(t *testing.T) {
 	c.want("UNSELECT", "BAD")
 	c.want("SELECT Queued",
 		`* FLAGS (\Answered \Flagged \Deleted \Seen \Draft tag-x $Bounced)`, `* OK [PERMANENTFLAGS (\Seen)] That is what is kept`,
-		"* 0 EXISTS", "* 0 RECENT", "* OK [UIDVALIDITY 1795410000] UIDs are valid", "* OK [UIDNEXT 5] The next UID", "* OK [HIGHESTMODSEQ 4194305] As of now", "OK [READ-WRITE]")
+		"* 0 EXISTS", "* 0 RECENT", "* OK [UIDVALIDITY 1795410000] UIDs are valid", "* OK [UIDNEXT 1] The next UID", "* OK [HIGHESTMODSEQ 4194305] As of now", "OK [READ-WRITE]")
 }
 
 func TestWithSeenOffNothingIsStored(t *testing.T) {
@@ -66,6 +66,20 @@ func TestChangesAreToldBeforeTheAnswer(t *testing.T) {
 	c.want("CHECK", "* 1 EXPUNGE", "* 1 FETCH (UID 3 FLAGS ($Bounced))", "OK")
 }
 
+// imapflow takes what STATUS says of the selected folder for the number of its
+// messages.
+func TestStatusOfTheSelectedFolderIsWhatTheClientKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.file("INBOX", "one", "two", "three")
+	c, other := w.in("INBOX"), w.in("Sent")
+	w.expunge(1, 3)
+	w.file("INBOX", "four")
+	c.want(`LIST "" INBOX RETURN (STATUS (MESSAGES))`, `* LIST (\HasNoChildren) "/" "INBOX"`, `* STATUS "INBOX" (MESSAGES 3)`, "OK")
+	c.want("STATUS INBOX (MESSAGES UIDNEXT)", "* 3 EXPUNGE", "* 1 EXPUNGE", "* 2 EXISTS", "* 0 RECENT", `* STATUS "INBOX" (MESSAGES 2 UIDNEXT 5)`, "OK")
+	other.want("STATUS INBOX (MESSAGES UIDNEXT)", `* STATUS "INBOX" (MESSAGES 2 UIDNEXT 5)`, "OK")
+}
+
 func TestANewKeywordIsListedBeforeItIsUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -89,7 +103,7 @@ func TestNumbersStayDuringCommandsBySequenceNumber(t *testing.T) {
 	c.want("SEARCH ALL", "* SEARCH 1 2 3", "OK") // it is still known
 	c.want("SEARCH SUBJECT e", "* SEARCH 3", "OK")
 	c.want(`STORE 2 +FLAGS (\Seen)`, `* 2 FETCH (UID 2 FLAGS (\Seen))`, "OK")
-	c.want("FETCH 1:2 (FLAGS)", `* 2 FETCH (UID 2 FLAGS (\Seen))`, "NO [EXPUNGEISSUED]")
+	c.want("FETCH 1:2 (FLAGS)", `* 2 FETCH (UID 2 FLAGS (\Seen))`, "OK [EXPUNGEISSUED]")
 	c.want("FETCH 1 (ENVELOPE)", "NO [EXPUNGEISSUED]")
 	w.file("INBOX", "four")
 	c.want("FETCH 3 FLAGS", "* 3 FETCH (UID 3 FLAGS ())", "* 4 EXISTS", "* 0 RECENT", "OK")

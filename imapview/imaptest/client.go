@@ -113,7 +113,11 @@ func (c *Client) command(format string, args ...any) *command {
 	}
 	if cmd.name == "SELECT" || cmd.name == "EXAMINE" {
 		c.Folder = nil
-		cmd.selecting = &Folder{Name: strings.Trim(words[1], `"`), listed: map[string]bool{}, heard: map[string]bool{}}
+		name := words[1]
+		if quoted := strings.Split(cmd.text, `"`); len(quoted) > 1 {
+			name = quoted[1]
+		}
+		cmd.selecting = &Folder{Name: name, listed: map[string]bool{}, heard: map[string]bool{}, gone: map[uint32]bool{}}
 	}
 	c.open = append(c.open, cmd)
 	return cmd

@@ -6,7 +6,8 @@ import (
 )
 
 // Fetch asks for items of messages at some places, by UID or by sequence number,
-// and checks that it is answered for all that are still there.
+// and checks that it is answered for all. Some may be passed over if the answer says
+// so, and UIDs whose message is gone, even if that was not told yet: until Settle.
 func (c *Client) Fetch(byUID bool, places []int, items string) (Answer, error) {
 	f := c.Folder
 	var numbers []uint32
@@ -24,12 +25,11 @@ func (c *Client) Fetch(byUID bool, places []int, items string) (Answer, error) {
 		return a, err
 	}
 	for _, n := range numbers {
-		if byUID {
-			if _, there := f.find(n); !there {
-				continue
-			}
-		}
-		if !cmd.answered[n] {
+		switch {
+		case cmd.answered[n], a.Code == "EXPUNGEISSUED":
+		case byUID:
+			f.gone[n] = true
+		default:
 			return a, c.complaint("FETCH does not answer for %d", n)
 		}
 	}
@@ -56,7 +56,7 @@ func (c *Client) Learn() error {
 			return nil
 		}
 		a, err := c.Fetch(byUID, places, items)
-		if err == nil && !a.OK() {
+		if err == nil && a.Code != "" {
 			_, err = c.Do("NOOP") // tells of what is gone
 		}
 		if err != nil {
@@ -66,11 +66,17 @@ func (c *Client) Learn() error {
 	return c.complaint("after %d times something is still not known", tries)
 }
 
-// Settle has the client be told of everything.
+// Settle has the client be told of everything, while nothing changes.
 func (c *Client) Settle() error {
 	if _, err := c.Do("NOOP"); err != nil {
 		return err
 	}
+	for _, m := range c.Folder.Messages {
+		if m.UID > 0 && c.Folder.gone[m.UID] {
+			return c.complaint("UID %d was passed over by UID FETCH, and is there", m.UID)
+		}
+	}
+	clear(c.Folder.gone)
 	return c.Learn()
 }
 

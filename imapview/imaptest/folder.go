@@ -21,6 +21,7 @@ type Folder struct {
 	listed map[string]bool // the flags that FLAGS named
 	heard  map[string]bool // what SELECT has said
 	seen   uint64          // the greatest MODSEQ, of the command under way too
+	gone   map[uint32]bool // UIDs that FETCH passed over
 }
 
 // Message is a message as far as it is known.
@@ -63,6 +64,10 @@ func (f *Folder) apply(r Response, t told) error {
 		}
 	case "OK":
 		f.code(r)
+	case "STATUS":
+		if n, ok := r.Status.Items["MESSAGES"]; ok && r.Status.Folder == f.Name && n != uint64(len(f.Messages)) {
+			return fmt.Errorf("STATUS of the selected folder says %d, and there are %d", n, len(f.Messages))
+		}
 	}
 	return nil
 }

@@ -287,7 +287,7 @@ func (p *parser) set() (numbers []uint32) {
 		if a > z {
 			a, z = z, a
 		}
-		if z-a > 1<<22 {
+		if uint64(len(numbers))+uint64(z-a) > 1<<21 {
 			p.fail("the set is absurdly large")
 		}
 		for n := a; p.err == nil; n++ {

@@ -191,7 +191,7 @@ func TestWhatLeavesItsLastFolderIsExpunged(t *testing.T) {
 		t.Error(v.Sets(), v.FlagsInUse())
 	}
 	head, index, err := store.FolderIndex(t.Context(), account)
-	if err != nil || head.Version == 0 || len(index) != 1 {
+	if err != nil || head.Version == 0 || len(index) != 2 { // the head, and what Sent has had
 		t.Errorf("%d values are left, %v", len(index), err)
 	}
 }
@@ -419,5 +419,36 @@ func TestResetBeginsANewLineOfUIDs(t *testing.T) {
 	}
 	if _, uids := edit(t, b, folders.Edit{Append: []folders.Item{item(2, "Sent")}}); !slices.Equal(uids, []folders.UID{1}) {
 		t.Error(uids)
+	}
+}
+
+func TestSearchesWithTextsLeaveOutEntriesThatHaveNone(t *testing.T) {
+	t.Parallel()
+	b := newBook(openStore(t))
+	items := []folders.Item{item(1, "Sent"), item(2, "Sent"), item(3, "Sent"), item(4, "Sent")}
+	items[1].Search.From = "größe"
+	items[2].Search.Other = strings.Repeat("long ", 20_000) + "and at last"
+	_, uids := edit(t, b, folders.Edit{Append: items})
+	edit(t, b, folders.Edit{Expunge: []folders.UID{4}})
+	for _, tt := range []struct {
+		texts []string
+		want  string
+	}{
+		{nil, "[1 2 3]"}, {[]string{"order"}, "[1 2 3]"}, {[]string{"order 4"}, "[]"}, {[]string{"größe"}, "[2]"},
+		{[]string{"none", "at last", "order 1"}, "[1 3]"},
+	} {
+		list, err := b.SearchesWith(t.Context(), account, uids, tt.texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []folders.UID
+		for i, s := range list {
+			if s != nil {
+				got = append(got, uids[i])
+			}
+		}
+		if fmt.Sprint(got) != tt.want {
+			t.Errorf("with %q: %v, want %s", tt.texts, got, tt.want)
+		}
 	}
 }

@@ -10,7 +10,12 @@ import (
 // format begins every stored value but a chunk of a bitmap; see doc.go.
 const format = 1
 
-func encoder() codec.Encoder { return codec.Encoder{B: []byte{format}} }
+func encoder() codec.Encoder { return encoderFor(64) }
+
+// encoderFor has room for about so many octets.
+func encoderFor(octets int) codec.Encoder {
+	return codec.Encoder{B: append(make([]byte, 0, octets), format)}
+}
 
 func decoder(b []byte) *codec.Decoder {
 	d := &codec.Decoder{B: b}
@@ -49,16 +54,22 @@ func uint32Of(d *codec.Decoder) uint32 {
 	return uint32(n)
 }
 
-func encodeBytes(n int64) []byte {
+func (b box) encodeTotals() []byte {
 	e := encoder()
-	e.Int(n)
+	e.Int(b.bytes)
+	e.Uint(uint64(b.last))
 	return e.B
 }
 
-func decodeBytes(b []byte) (int64, error) {
-	d := decoder(b)
-	n := d.Int()
-	return n, d.Done()
+func decodeTotals(value []byte) (b box, err error) {
+	d := decoder(value)
+	b.bytes = d.Int()
+	last := d.Uint()
+	if last >= math.MaxUint32 {
+		d.Fail()
+	}
+	b.last = UID(last)
+	return b, d.Done()
 }
 
 func (h *history) encode() []byte {
@@ -135,7 +146,7 @@ func decodeFiled(b []byte) ([]filed, error) {
 }
 
 func (x *Entry) encode() []byte {
-	e := encoder()
+	e := encoderFor(128 + len(x.Front) + len(x.Back) + len(x.Envelope) + len(x.Body) + len(x.BodyStructure) + 24*len(x.Parts))
 	e.Fixed(x.Message[:])
 	e.Time(x.At)
 	e.Bytes(x.Front)
@@ -191,7 +202,11 @@ type fact struct {
 }
 
 func encodeSearch(f fact, s *Search) []byte {
-	e := encoder()
+	room := 96
+	for _, text := range s.texts() {
+		room += len(*text)
+	}
+	e := encoderFor(room)
 	e.Uint(uint64(f.more))
 	e.Fixed(f.message[:])
 	e.Int(s.Size)

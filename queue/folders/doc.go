@@ -23,11 +23,13 @@
 //
 // Keys are octets; numbers in keys have the highest octet first. Every value but
 // a chunk begins with the octet 1, the format; what follows is written with
-// package codec. What is empty is not stored, but for the head. The index:
+// package codec. What is empty is not stored, but for
+// the head, and for z of the folders at the top. The index:
 //
 //	h                       head: UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, lineage
 //	b set NUL chunk(4)      members of a set in a chunk, as package bitmap has it
-//	z folder                the sum of its members' sizes
+//	z folder                the sum of its members' sizes; the greatest UID that ever
+//	                        came into it
 //	f chunk(4)              count; per change of flags the modification sequence
 //	                        and the members, as a chunk
 //	s                       the folders subscribed to, once somebody chose

@@ -57,7 +57,7 @@ func (v *View) clone() *View {
 
 func (d *draft) change(name string, fn func(box) box) {
 	b := fn(d.next.boxes[name])
-	if b.set.IsEmpty() {
+	if b.over(name) {
 		delete(d.next.boxes, name)
 		return
 	}
@@ -90,7 +90,7 @@ func (d *draft) remove(ctx context.Context, e *Edit) (err error) {
 	}
 	for name, b := range d.old.boxes {
 		if cut := b.set.And(d.gone.Or(left[name])); !cut.IsEmpty() {
-			d.change(name, func(b box) box { return box{b.set.AndNot(cut), b.bytes - d.sum(name, cut)} })
+			d.change(name, func(b box) box { return box{b.set.AndNot(cut), b.bytes - d.sum(name, cut), b.last} })
 		}
 	}
 	for uid := range d.gone.All() {
@@ -155,8 +155,10 @@ func (d *draft) file(ctx context.Context, items []Item) error {
 		d.change(name, func(b box) box {
 			if isFolder(name) {
 				b.bytes += bytes[name]
+				b.last = uids[len(uids)-1]
 			}
-			return box{b.set.With(uids...), b.bytes}
+			b.set = b.set.With(uids...)
+			return b
 		})
 	}
 	return d.writeFiled()

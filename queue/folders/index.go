@@ -19,7 +19,7 @@ const (
 	keyHead       = "h"
 	keySubscribed = "s"
 	prefixBitmap  = 'b' // set name, NUL, chunk number
-	prefixBytes   = 'z' // folder name
+	prefixTotals  = 'z' // folder name
 	prefixHistory = 'f' // chunk number
 )
 
@@ -31,7 +31,7 @@ func historyKey(chunk uint32) string {
 	return string(binary.BigEndian.AppendUint32([]byte{prefixHistory}, chunk))
 }
 
-func bytesKey(name string) string { return string(prefixBytes) + name }
+func totalsKey(name string) string { return string(prefixTotals) + name }
 
 // uidJump is what is left out after commits may have been lost: more than were
 // ever given out between a commit and its copy.
@@ -52,7 +52,7 @@ func load(account string, head queue.FolderHead, index map[string][]byte, prev *
 		}
 	}
 	for name, c := range chunks {
-		b := box{bytes: v.boxes[name].bytes}
+		b := v.boxes[name]
 		if b.set, err = bitmap.Load(c); err != nil {
 			return nil, fmt.Errorf("read folder %s of %s: %w", name, account, err)
 		}
@@ -61,7 +61,7 @@ func load(account string, head queue.FolderHead, index map[string][]byte, prev *
 		}
 		v.boxes[name] = b
 	}
-	maps.DeleteFunc(v.boxes, func(_ string, b box) bool { return b.set.IsEmpty() })
+	maps.DeleteFunc(v.boxes, func(name string, b box) bool { return b.over(name) })
 	slices.SortFunc(v.history, func(a, b history) int { return byChunk(a, b.chunk) })
 	if lineage != head.Lineage {
 		v.jump(prev)
@@ -78,10 +78,8 @@ func (v *View) loadKey(key string, value []byte, chunks map[string]map[uint32][]
 		v.names, err = decodeNames(value)
 	case key == "":
 		return codec.ErrCodec
-	case key[0] == prefixBytes:
-		var n int64
-		n, err = decodeBytes(value)
-		v.boxes[key[1:]] = box{bytes: n}
+	case key[0] == prefixTotals:
+		v.boxes[key[1:]], err = decodeTotals(value)
 	case key[0] == prefixHistory && len(key) == 5:
 		var h history
 		h, err = decodeHistory(binary.BigEndian.Uint32([]byte(key[1:])), value)
@@ -110,6 +108,14 @@ func (v *View) jump(prev *View) {
 	}
 	v.UIDNext = UID(min(next+uidJump+spread(v.head.Lineage)%uidJump, math.MaxUint32))
 	v.ModSeq = addedAt(v.UIDNext - 1)
+	v.jumped = true
+	// UIDNEXT that was told may have counted what is lost.
+	names := append(v.Sets(), FolderInbox, FolderQueued, FolderDeferred, FolderSent, FolderBounced)
+	for _, name := range names {
+		b := v.boxes[name]
+		b.last = v.UIDNext - 1
+		v.boxes[name] = b
+	}
 }
 
 func spread(lineage string) uint64 {
@@ -130,8 +136,8 @@ func (v *View) since(old *View) map[string][]byte {
 		for _, n := range b.set.Changed(before.set) {
 			w[bitmapKey(name, n)] = b.set.Chunk(n)
 		}
-		if b.bytes != before.bytes {
-			w[bytesKey(name)] = encodeBytes(b.bytes)
+		if isFolder(name) && (old.jumped || b.bytes != before.bytes || b.last != before.last) {
+			w[totalsKey(name)] = b.encodeTotals()
 		}
 	}
 	for name, b := range old.boxes {
@@ -141,8 +147,8 @@ func (v *View) since(old *View) map[string][]byte {
 		for _, n := range b.set.Changed(bitmap.Set{}) {
 			w[bitmapKey(name, n)] = nil
 		}
-		if b.bytes != 0 {
-			w[bytesKey(name)] = nil
+		if isFolder(name) {
+			w[totalsKey(name)] = nil
 		}
 	}
 	v.historySince(old, w)

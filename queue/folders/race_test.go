@@ -305,6 +305,33 @@ func TestTwoFailOversInARowLeadToOtherUIDs(t *testing.T) {
 	}
 }
 
+// RFC 3501 §2.3.1.1: UIDNEXT of a folder changes with what is added to it, also if
+// that has gone again, and with nothing else.
+func TestUIDNEXTIsOfTheFolder(t *testing.T) {
+	t.Parallel()
+	store := newMemory()
+	b := newBook(store)
+	wants := func(what string, sent, bounced folders.UID) {
+		t.Helper()
+		for name, v := range map[string]*folders.View{"this node": view(t, b), "another": view(t, newBook(store))} {
+			if v.NextIn("Sent") != sent || v.NextIn("Bounced") != bounced || v.NextIn("INBOX") != bounced {
+				t.Errorf("%s, at %s: UIDNEXT is %d and %d, want %d and %d", what, name, v.NextIn("Sent"), v.NextIn("Bounced"), sent, bounced)
+			}
+		}
+	}
+	_, first := edit(t, b, folders.Edit{Append: []folders.Item{item(1, "Sent")}})
+	wants("with one sent", 2, 1)
+	edit(t, b, folders.Edit{Append: []folders.Item{item(2, "Bounced", "INBOX")}})
+	wants("with one bounced", 2, 3)
+	edit(t, b, folders.Edit{Expunge: first})
+	wants("after it has gone", 2, 3)
+	store.failOver(store.copied(), "second")
+	next := view(t, b).UIDNext
+	wants("after a fail-over", next, next)
+	edit(t, b, folders.Edit{Append: []folders.Item{item(3, "Sent")}})
+	wants("after what came then", next+1, next)
+}
+
 func TestTheCounterEndsAtNineTenths(t *testing.T) {
 	t.Parallel()
 	store := newMemory()

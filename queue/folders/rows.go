@@ -1,9 +1,11 @@
 package folders
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"postrider/queue"
 	"postrider/queue/codec"
@@ -33,9 +35,10 @@ func moreKey(key string, n int) string { return key + string([]byte{byte(n)}) }
 // putRow writes a row and returns how many further values it took.
 func putRow(rows map[string][]byte, key string, row []byte) (more int) {
 	more = max(0, len(row)-1) / rowValue
-	first := encoder()
+	begin := row[:min(len(row), rowValue)]
+	first := encoderFor(len(begin) + 8)
 	first.Uint(uint64(more))
-	first.Fixed(row[:min(len(row), rowValue)])
+	first.Fixed(begin)
 	rows[key] = first.B
 	for n := 1; n <= more; n++ {
 		rows[moreKey(key, n)] = row[n*rowValue : min(len(row), (n+1)*rowValue)]
@@ -57,7 +60,7 @@ type row struct {
 }
 
 // readBatch bounds what is asked for, and held, at once.
-const readBatch = 512
+const readBatch = 1024
 
 // eachRow calls fn with the rows of these keys, in their order.
 func (b *Book) eachRow(ctx context.Context, account string, keys []string, fn func(i int, r row) error) error {
@@ -143,22 +146,43 @@ func (b *Book) Entries(ctx context.Context, account string, uids []UID) ([]*Entr
 // those that are gone. It holds all that it returns in memory: ask for some
 // thousands at a time.
 func (b *Book) Searches(ctx context.Context, account string, uids []UID) ([]*Search, error) {
+	return b.SearchesWith(ctx, account, uids, nil)
+}
+
+// SearchesWith is Searches for one who looks for texts: where none of them occurs
+// in any field it may return nil, which spares much of the work. Where texts is
+// empty it leaves out none.
+func (b *Book) SearchesWith(ctx context.Context, account string, uids []UID, texts []string) ([]*Search, error) {
 	out := make([]*Search, len(uids))
-	all := make([]Search, len(uids))
+	words := make([][]byte, len(texts))
+	for i, text := range texts {
+		words[i] = []byte(text)
+	}
 	err := b.eachRow(ctx, account, uidKeys(prefixSearch, uids), func(i int, r row) error {
-		if r.b == nil {
+		if r.b == nil || len(words) > 0 && !containsAny(r.b, words) {
 			return nil
 		}
-		out[i] = &all[i]
+		out[i] = new(Search)
 		return decodeSearch(r.b, out[i])
 	})
 	return out, err
 }
 
+func containsAny(b []byte, words [][]byte) bool {
+	return slices.ContainsFunc(words, func(w []byte) bool { return bytes.Contains(b, w) })
+}
+
+// uidKeys returns keys that are parts of one string.
 func uidKeys(prefix byte, uids []UID) []string {
+	const size = 1 + 4
+	all := make([]byte, 0, size*len(uids))
+	for _, uid := range uids {
+		all = binary.BigEndian.AppendUint32(append(all, prefix), uid)
+	}
+	text := string(all)
 	keys := make([]string, len(uids))
-	for i, uid := range uids {
-		keys[i] = uidKey(prefix, uid)
+	for i := range keys {
+		keys[i] = text[i*size : (i+1)*size]
 	}
 	return keys
 }

@@ -20,7 +20,8 @@ type View struct {
 	ModSeq uint64
 
 	head    queue.FolderHead // what the view was read at, or committed as
-	boxes   map[string]box   // none is empty
+	boxes   map[string]box   // none is empty, but for folders at the top
+	jumped  bool             // the counter has left some out, and no commit says so yet
 	history []history
 	chosen  bool
 	names   []string // subscribed to, sorted, if chosen
@@ -30,11 +31,18 @@ type View struct {
 	marks  []mark
 }
 
-// box is a set of entries; bytes is the sum of their sizes, counted for folders
-// alone.
+// box is a set of entries. What else is in it is of folders alone.
 type box struct {
 	set   bitmap.Set
-	bytes int64
+	bytes int64 // the sum of the entries' sizes
+	last  UID   // the greatest that ever came into it
+}
+
+// over reports whether nothing need be known of the set any more. What was in a
+// folder at the top is told by UIDNEXT also when it is empty; others are not there
+// then.
+func (b box) over(name string) bool {
+	return b.set.IsEmpty() && (b.last == 0 || !isFolder(name) || strings.Contains(name, "/"))
 }
 
 // newView is how an account begins. Its first modification sequence is 1, since
@@ -49,14 +57,18 @@ func (v *View) Set(name string) bitmap.Set { return v.boxes[name].set }
 // Sets returns the names of the folders that have an entry, sorted.
 func (v *View) Sets() []string {
 	names := make([]string, 0, len(v.boxes))
-	for name := range v.boxes {
-		if isFolder(name) {
+	for name, b := range v.boxes {
+		if isFolder(name) && !b.set.IsEmpty() {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
 }
+
+// NextIn returns UIDNEXT of a folder, which changes with what comes into that folder
+// alone (RFC 3501 §2.3.1.1): no entry that comes later has a smaller UID.
+func (v *View) NextIn(name string) UID { return v.boxes[name].last + 1 }
 
 // Bytes returns the sum of Entry.Size of a folder's members.
 func (v *View) Bytes(name string) int64 { return v.boxes[name].bytes }

@@ -64,31 +64,75 @@ func (s *Store) FolderRows(ctx context.Context, account string, keys []string) (
 		return nil, fmt.Errorf("read folder rows of %q: %w", account, err)
 	}
 	defer s.leave()
-	order := make([]int, len(keys))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return strings.Compare(keys[a], keys[b]) })
-	rows := make([][]byte, len(keys))
 	prefix := shelfKey(nil, keyShelfRow, account, "")
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return nil, unavailable("read index", err)
 	}
-	var key []byte
-	for n, i := range order {
+	rows := make([][]byte, len(keys))
+	r := rowReader{it: it, key: prefix, prefix: len(prefix)}
+	for n, i := range inOrder(keys) {
 		if n%256 == 255 && ctx.Err() != nil {
 			return nil, errors.Join(ctx.Err(), it.Close())
 		}
-		key = append(append(key[:0], prefix...), keys[i]...)
-		if it.SeekGE(key) && bytes.Equal(it.Key(), key) {
-			rows[i] = append([]byte{}, it.Value()...)
-		}
+		rows[i] = r.row(keys[i])
 	}
 	if err := it.Close(); err != nil {
 		return nil, fmt.Errorf("read folder rows of %q: %w", account, unavailable("read index", err))
 	}
 	return rows, nil
+}
+
+// inOrder returns the places of keys in the order of the keys.
+func inOrder(keys []string) []int {
+	order := make([]int, len(keys))
+	for i := range order {
+		order[i] = i
+	}
+	if !slices.IsSorted(keys) {
+		slices.SortFunc(order, func(a, b int) int { return strings.Compare(keys[a], keys[b]) })
+	}
+	return order
+}
+
+// rowReader reads rows in ascending order. Searches read a million of them, each
+// next to the one before: a step costs much less than a look for the place.
+type rowReader struct {
+	it     *pebble.Iterator
+	begun  bool
+	valid  bool   // it stands at a key; if it has begun, none is left otherwise
+	key    []byte // the prefix of all, and the key that is looked for
+	prefix int
+	room   []byte // for values
+}
+
+// row returns a copy of the value of a key; nil if there is none.
+func (r *rowReader) row(key string) []byte {
+	r.key = append(r.key[:r.prefix], key...)
+	switch {
+	case !r.begun:
+		r.begun, r.valid = true, r.it.SeekGE(r.key)
+	case r.valid && bytes.Compare(r.it.Key(), r.key) < 0:
+		if r.valid = r.it.Next(); r.valid && bytes.Compare(r.it.Key(), r.key) < 0 {
+			r.valid = r.it.SeekGE(r.key)
+		}
+	}
+	if !r.valid || !bytes.Equal(r.it.Key(), r.key) {
+		return nil
+	}
+	return r.keep(r.it.Value())
+}
+
+// maxRoom is how much room is made for values at once, if there are many.
+const maxRoom = 16 << 10
+
+func (r *rowReader) keep(value []byte) []byte {
+	if r.room == nil || cap(r.room)-len(r.room) < len(value) {
+		r.room = make([]byte, 0, max(len(value), min(2*cap(r.room), maxRoom)))
+	}
+	from := len(r.room)
+	r.room = append(r.room, value...)
+	return r.room[from:len(r.room):len(r.room)]
 }
 
 // FolderCommit changes a shelf if nobody else did meanwhile.

@@ -31,7 +31,7 @@ type Options struct {
 	// log in pieces of this size as they come. Default 256 KiB, at most 16 MiB.
 	InlineLimit int
 
-	// CacheSize is for blocks of the index, in bytes; default 8 MiB.
+	// CacheSize is for blocks of the index, in bytes; default 32 MiB.
 	CacheSize int64
 	// MemTableSize is how much of the index is written at once, in bytes;
 	// default 8 MiB. Up to four of them are in memory under load.
@@ -65,7 +65,7 @@ const (
 	defaultSegmentSize  = 64 << 20
 	defaultInlineLimit  = 256 << 10
 	maxInlineLimit      = 16 << 20
-	defaultCacheSize    = 8 << 20
+	defaultCacheSize    = 32 << 20
 	defaultMemTableSize = 8 << 20
 	defaultMaxOpenFiles = 64
 	// flushEvery is how many bytes of log may have to be read again at Open.

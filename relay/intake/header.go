@@ -187,9 +187,13 @@ func decodeWords(s string) string {
 }
 
 // clipText shortens to n bytes at a letter's boundary and drops what is not
-// fit for a log or a list: control characters and broken UTF-8.
+// fit for a log or a list: control characters and broken UTF-8. A tab, which
+// often begins the line of a folded field, is a blank.
 func clipText(s string, n int) string {
 	s = strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
 		if r < ' ' || r >= 0x7f && r <= 0x9f {
 			return -1
 		}

@@ -65,6 +65,14 @@ func TestTextWithoutHeaderIsAllBody(t *testing.T) {
 	}
 }
 
+func TestSubjectIsUnfoldedWhateverTheBlank(t *testing.T) {
+	t.Parallel()
+	h := mustHeader(t, "Subject: an order\r\n folded\r\n\tinto lines\r\n\r\n")
+	if got := h.facts().Subject; got != "an order folded into lines" {
+		t.Errorf("the subject is %q", got)
+	}
+}
+
 func TestHeaderLimits(t *testing.T) {
 	t.Parallel()
 	many := strings.Repeat("X: y\r\n", maxFields+1) + "\r\n"

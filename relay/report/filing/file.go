@@ -149,10 +149,11 @@ func (m *message) plan(ctx context.Context, e *folders.Edit, have []folders.File
 	if !c.later.IsZero() {
 		later[m.entry.Message.ID] = c.later
 	}
-	var items []folders.Item
+	before := len(e.Append)
 	for _, w := range c.add {
 		it, err := m.item(ctx, &w.key)
 		if err != nil {
+			e.Append = e.Append[:before]
 			return err
 		}
 		it.Sets, it.Unseen = n.places(&m.entry, w.key, it.Entry.At)
@@ -165,9 +166,8 @@ func (m *message) plan(ctx context.Context, e *folders.Edit, have []folders.File
 		if w.old != nil && w.key.gone {
 			it.Sets = stayOut(it.Sets, w.old.Sets, it.Unseen)
 		}
-		items = append(items, it)
+		e.Append = append(e.Append, it)
 	}
-	e.Append = append(e.Append, items...)
 	e.Expunge = append(e.Expunge, c.drop...)
 	return nil
 }

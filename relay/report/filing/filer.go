@@ -8,6 +8,7 @@ import (
 
 	"postrider/queue"
 	"postrider/queue/folders"
+	"postrider/relay/report/skeleton"
 )
 
 // Store is what a Filer needs of the queue's store.
@@ -52,6 +53,9 @@ type Filer struct {
 	trim    trimming
 	failed  map[queue.MessageID]int // how often a message could not be read
 	body    []byte                  // of the message that is being filed
+	parser  skeleton.Parser
+
+	walkBudget int // entries that one pass of Trim looks at, beside the oldest
 }
 
 const (
@@ -81,7 +85,7 @@ func New(o Options) *Filer {
 	if o.Pause <= 0 {
 		o.Pause = 250 * time.Millisecond
 	}
-	return &Filer{o: o, done: make(chan struct{}), failed: map[queue.MessageID]int{}}
+	return &Filer{o: o, done: make(chan struct{}), failed: map[queue.MessageID]int{}, walkBudget: walkBudget}
 }
 
 // Start begins to file, from where the last Filer of any node left off.

@@ -175,10 +175,10 @@ func (m *message) eventTime(k key) time.Time {
 func (m *message) takeApart(ctx context.Context, e *folders.Entry) (*skeleton.Message, error) {
 	front, back := bytes.NewReader(e.Front), bytes.NewReader(e.Back)
 	if len(e.Content.Key) == 0 {
-		return skeleton.Parse(io.MultiReader(front, back))
+		return m.f.parser.Parse(io.MultiReader(front, back))
 	}
 	if m.body != nil {
-		return skeleton.Parse(io.MultiReader(front, bytes.NewReader(m.body), back))
+		return m.f.parser.Parse(io.MultiReader(front, bytes.NewReader(m.body), back))
 	}
 	c, err := m.f.o.Store.OpenContent(ctx, e.Content)
 	if err != nil {
@@ -186,7 +186,7 @@ func (m *message) takeApart(ctx context.Context, e *folders.Entry) (*skeleton.Me
 	}
 	defer c.Close()
 	if e.Content.Size > maxHeld {
-		s, err := skeleton.Parse(io.MultiReader(front, io.LimitReader(c, e.Content.Size), back))
+		s, err := m.f.parser.Parse(io.MultiReader(front, io.LimitReader(c, e.Content.Size), back))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errContent, err)
 		}
@@ -198,7 +198,7 @@ func (m *message) takeApart(ctx context.Context, e *folders.Entry) (*skeleton.Me
 		return nil, fmt.Errorf("%w: after %d of %d octets: %w", errContent, n, e.Content.Size, err)
 	}
 	m.body = body
-	return skeleton.Parse(io.MultiReader(front, bytes.NewReader(body), back))
+	return m.f.parser.Parse(io.MultiReader(front, bytes.NewReader(body), back))
 }
 
 // search fills in what the header does not tell.
@@ -221,6 +221,12 @@ func (m *message) search(s *folders.Search, k key, words string) {
 		add(t)
 	}
 	who := m.concerned(k)
+	if words != "" { // a report is from its first recipient, in a way
+		for i := range who.all() {
+			s.From += " " + strings.ToLower(clean(m.entry.Recipients[i].Address.String()))
+			break
+		}
+	}
 	for i := range who.all() {
 		if b.Len() >= maxOther {
 			break

@@ -84,6 +84,50 @@ func TestWhatIsForgottenInTheMiddleLeavesWithinTheHour(t *testing.T) {
 	}
 }
 
+// A million entries are not looked at in one go, which would take a minute of all
+// that the machine has; and an account that has as many keeps no other waiting.
+func TestManyEntriesAreLookedAtSomeWithEachPass(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.filer.SetWalkBudget(12)
+	of := map[string][]queue.MessageID{}
+	for _, a := range []string{"blog", "news", "shop"} {
+		for range 30 {
+			of[a] = append(of[a], w.enqueue(mail{account: a}))
+			w.deliver("example.net")
+		}
+	}
+	w.round()
+	for a, i := range map[string]int{"blog": 10, "news": 14, "shop": 29} {
+		if err := w.store.RemoveContent(t.Context(), of[a][i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func() (out []int) {
+		for _, a := range []string{"blog", "news", "shop"} {
+			out = append(out, w.view(a).Set("flag:$ContentGone").Len())
+		}
+		return out
+	}
+	for pass, want := range []string{"[1 0 0]", "[1 0 0]", "[1 0 0]", "[1 0 0]", "[1 1 0]", "[1 1 0]", "[1 1 0]", "[1 1 1]"} {
+		w.trim()
+		if got := fmt.Sprint(gone()); got != want {
+			t.Errorf("after pass %d %s were made anew, want %s", pass+1, got, want)
+		}
+		w.pass(time.Minute)
+	}
+	w.trim()
+	if err := w.store.RemoveContent(t.Context(), of["news"][20]); err != nil {
+		t.Fatal(err)
+	}
+	w.trim()
+	w.trim()
+	w.trim()
+	if got := fmt.Sprint(gone()); got != "[1 1 1]" {
+		t.Errorf("within the hour they were looked at again: %s", got)
+	}
+}
+
 func TestAMessageWithoutItsBodyIsShownByWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -532,6 +576,9 @@ func TestSearchesFindRecipientsAndReplies(t *testing.T) {
 	}
 	if s[0].Recipients != "cust@example.net" {
 		t.Errorf("recipients %q", s[0].Recipients)
+	}
+	if !strings.Contains(s[0].From, "cust@example.net") || !strings.Contains(s[0].From, "mailer-daemon") {
+		t.Errorf("it is from %q", s[0].From)
 	}
 	for _, want := range []string{id.String(), "bounces@site.example", "spring", "user unknown", "was not delivered"} {
 		if !strings.Contains(s[0].Other, want) {

@@ -112,7 +112,8 @@ func (r *report) word() string {
 }
 
 func (r *report) header(b *bytes.Buffer) {
-	whom := clean(r.entry.Recipients[r.first()].Address.String())
+	// Mail programs drop a name that looks like an address and is not the sender's.
+	whom := strings.ReplaceAll(clean(r.entry.Recipients[r.first()].Address.String()), "@", " at ")
 	if n := r.who.len() - 1; n > 0 {
 		whom += fmt.Sprintf(" and %d more", n)
 	}

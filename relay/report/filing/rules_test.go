@@ -257,7 +257,7 @@ func TestFailuresOfOnePassShareAnEntryAndLaterOnesGetTheirOwn(t *testing.T) {
 	w.bounce("two.example")
 	w.round()
 	uid, e := w.only("Bounced")
-	if got := w.text(e); strings.Count(got, "\r\nFinal-Recipient:") != 3 || !strings.Contains(got, `From: "a@one.example and 2 more" <mailer-daemon@relay.example.com>`) {
+	if got := w.text(e); strings.Count(got, "\r\nFinal-Recipient:") != 3 || !strings.Contains(got, `From: "a at one.example and 2 more" <mailer-daemon@relay.example.com>`) {
 		t.Errorf("the entry is\n%s", got)
 	}
 	w.bounce("three.example")

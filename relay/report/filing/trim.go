@@ -14,19 +14,23 @@ import (
 )
 
 const (
-	trimBudget = 2000 // entries that one Trim looks at, about
+	trimBudget = 2000 // of the oldest entries that one Trim looks at, about
 	probe      = 4    // oldest entries of a kind that are looked at first
 	maxProbe   = 256
 	fullEvery  = time.Hour
+	walkBudget = 5000 // of all entries, looked at by one pass
+	walkShare  = 1024 // of these, of one account before the next has its turn
 	maxLeave   = 10_000
 )
 
 // trimming is how far a pass of Trim has come, and what is known of accounts.
 type trimming struct {
 	under    bool // a pass is under way
-	accounts []string
+	all      []string
+	accounts []string // of all, those that are left
 	shelves  map[string]*shelf
 	budget   int
+	walked   string // the account whose entries were looked at last
 }
 
 // shelf is when all of an account's entries were looked at.
@@ -37,8 +41,9 @@ type shelf struct {
 
 // Trim takes from the folders what the store has forgotten, and what is more than
 // a folder shows. It looks at the oldest entries of each account, and goes on as
-// long as it finds something; all of them are looked at once an hour. more says
-// that it stopped since it has looked at much.
+// long as it finds something. All of them are looked at once an hour, or some with
+// each pass where there are too many for that. more says that it stopped since it
+// has looked at much.
 func (f *Filer) Trim(ctx context.Context) (more bool, err error) {
 	if err := f.begin(ctx); err != nil {
 		return false, err
@@ -46,13 +51,13 @@ func (f *Filer) Trim(ctx context.Context) (more bool, err error) {
 	t := &f.trim
 	t.budget = trimBudget
 	if !t.under {
-		if t.accounts, err = f.o.Book.Accounts(ctx); err != nil {
+		if t.all, err = f.o.Book.Accounts(ctx); err != nil {
 			return false, fmt.Errorf("list accounts with folders: %w", err)
 		}
-		t.under = true
+		t.under, t.accounts = true, t.all
 		known := t.shelves
-		t.shelves = make(map[string]*shelf, len(t.accounts))
-		for _, a := range t.accounts {
+		t.shelves = make(map[string]*shelf, len(t.all))
+		for _, a := range t.all {
 			if t.shelves[a] = known[a]; known[a] == nil {
 				t.shelves[a] = &shelf{}
 			}
@@ -65,37 +70,30 @@ func (f *Filer) Trim(ctx context.Context) (more bool, err error) {
 		if err := f.keep(ctx); err != nil {
 			return false, err
 		}
-		done, err := f.trimAccount(ctx, t.accounts[0])
-		if err != nil {
+		if err := f.trimAccount(ctx, t.accounts[0]); err != nil {
 			t.under = false
 			return false, fmt.Errorf("trim folders of account %.64q: %w", t.accounts[0], err)
 		}
-		if done {
-			t.accounts = t.accounts[1:]
-		}
+		t.accounts = t.accounts[1:]
 	}
 	t.under = false
-	return false, nil
+	return false, f.walk(ctx)
 }
 
-func (f *Filer) trimAccount(ctx context.Context, account string) (done bool, err error) {
+func (f *Filer) trimAccount(ctx context.Context, account string) error {
 	if err := f.limit(ctx, account); err != nil {
-		return false, err
+		return err
 	}
 	v, err := f.o.Book.View(ctx, account)
 	if err != nil {
-		return false, err
-	}
-	s := f.trim.shelves[account]
-	if s.at > 0 || f.o.Now().Sub(s.full) >= fullEvery {
-		return f.lookAtAll(ctx, v, s)
+		return err
 	}
 	for _, of := range byAge(v) {
 		if err := f.lookAtOldest(ctx, v, of); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // limit lets entries leave folders that show more than they should.
@@ -152,6 +150,7 @@ func byAge(v *folders.View) []bitmap.Set {
 func (f *Filer) lookAtOldest(ctx context.Context, v *folders.View, of bitmap.Set) error {
 	for n := probe; !of.IsEmpty() && f.trim.budget > 0; n = min(2*n, maxProbe) {
 		uids := first(of, 0, n)
+		f.trim.budget -= len(uids)
 		changed, err := f.look(ctx, v.Account, uids)
 		if err != nil {
 			return err
@@ -174,32 +173,61 @@ func first(of bitmap.Set, after folders.UID, n int) (uids []folders.UID) {
 	return uids
 }
 
-// lookAtAll looks at all entries, as many as there is budget for.
-func (f *Filer) lookAtAll(ctx context.Context, v *folders.View, s *shelf) (done bool, err error) {
+// walk looks at all entries, some of each account in turn, as many as there is
+// budget for. The next pass goes on from there.
+func (f *Filer) walk(ctx context.Context) error {
+	t := &f.trim
+	next, _ := slices.BinarySearch(t.all, t.walked+"\x00")
+	turn := slices.Concat(t.all[next:], t.all[:next])
+	for left := f.walkBudget; len(turn) > 0 && left > 0; turn = turn[1:] {
+		account, s := turn[0], t.shelves[turn[0]]
+		if s.at == 0 && f.o.Now().Sub(s.full) < fullEvery {
+			continue
+		}
+		if err := f.keep(ctx); err != nil {
+			return err
+		}
+		n, err := f.walkOn(ctx, account, s, min(left, walkShare))
+		if err != nil {
+			return fmt.Errorf("look at folders of account %.64q: %w", account, err)
+		}
+		left -= n
+		t.walked = account
+		if s.at > 0 {
+			turn = append(turn, account)
+		}
+	}
+	return nil
+}
+
+// walkOn looks at the next entries of an account, up to limit.
+func (f *Filer) walkOn(ctx context.Context, account string, s *shelf, limit int) (n int, err error) {
+	v, err := f.o.Book.View(ctx, account)
+	if err != nil {
+		return 0, err
+	}
 	var all bitmap.Set
 	for _, name := range v.Sets() {
-		if !strings.HasPrefix(name, folders.FlagPrefix) {
-			all = all.Or(v.Set(name))
-		}
+		all = all.Or(v.Set(name))
 	}
-	for f.trim.budget > 0 {
-		uids := first(all, s.at, maxProbe)
+	for n < limit {
+		uids := first(all, s.at, min(maxProbe, limit-n))
 		if len(uids) == 0 {
 			s.at, s.full = 0, f.o.Now()
-			return true, nil
+			return n, nil
 		}
-		if _, err := f.look(ctx, v.Account, uids); err != nil {
-			return false, err
+		if _, err := f.look(ctx, account, uids); err != nil {
+			return n, err
 		}
+		n += len(uids)
 		s.at = uids[len(uids)-1]
 	}
-	return false, nil
+	return n, nil
 }
 
 // look compares entries with the store: those whose message is gone go, those
 // whose content is gone are made anew. It returns how many.
 func (f *Filer) look(ctx context.Context, account string, uids []folders.UID) (changed int, err error) {
-	f.trim.budget -= len(uids)
 	entries, err := f.o.Book.Entries(ctx, account, uids)
 	if err != nil {
 		return 0, err

@@ -24,8 +24,9 @@ func alternative(size int) string {
 func benchmark(b *testing.B, raw string) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
+	var p Parser
 	for b.Loop() {
-		if _, err := Parse(strings.NewReader(raw)); err != nil {
+		if _, err := p.Parse(strings.NewReader(raw)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -20,7 +20,11 @@ func FuzzParse(f *testing.F) {
 		if s := m.Search(); strings.ContainsAny(s.Subject+s.From+s.To+s.Cc+s.Bcc+s.MessageID, "\r\n\x00") {
 			t.Errorf("line ends in %+v", s)
 		}
-		again, err := Parse(iotest.OneByteReader(strings.NewReader(raw)))
+		var p Parser
+		if _, err := p.Parse(strings.NewReader(alternative(400))); err != nil {
+			t.Fatal(err)
+		}
+		again, err := p.Parse(iotest.OneByteReader(strings.NewReader(raw)))
 		if err != nil {
 			t.Fatal(err)
 		}

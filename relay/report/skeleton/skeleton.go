@@ -31,8 +31,19 @@ type Message struct {
 }
 
 // Parse reads a message to its end. It fails only if r does.
-func Parse(r io.Reader) (*Message, error) {
-	w := newWalker(r)
+func Parse(r io.Reader) (*Message, error) { return new(Parser).Parse(r) }
+
+// Parser reads one message after the other in the same room. The zero value is
+// ready; it is for one goroutine.
+type Parser struct{ w *walker }
+
+// Parse does what the function does. Nothing of what it returns is of the room.
+func (p *Parser) Parse(r io.Reader) (*Message, error) {
+	if p.w == nil || p.w.isLarge() {
+		p.w = newWalker()
+	}
+	w := p.w
+	w.reset(r)
 	if err := w.walk(); err != nil {
 		return nil, fmt.Errorf("read message for its skeleton: %w", err)
 	}

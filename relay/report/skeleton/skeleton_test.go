@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -249,4 +250,30 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+func TestAParserRemembersNothingOfTheMessagesBefore(t *testing.T) {
+	t.Parallel()
+	var p Parser
+	broken := io.MultiReader(strings.NewReader("Subject: a\r\n b"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if _, err := p.Parse(broken); err == nil {
+		t.Fatal("a broken message was read")
+	}
+	kept := map[int]*Message{}
+	for range 2 {
+		for i, c := range golden {
+			want := parse(t, c.raw)
+			got, err := p.Parse(strings.NewReader(c.raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: is %+v, want %+v", c.name, got, want)
+			}
+			if kept[i] != nil && !reflect.DeepEqual(kept[i], got) {
+				t.Errorf("%s: what was returned has changed since", c.name)
+			}
+			kept[i] = got
+		}
+	}
 }

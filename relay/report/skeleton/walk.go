@@ -68,7 +68,7 @@ type walker struct {
 }
 
 // newWalker makes all the room that an ordinary message needs at once.
-func newWalker(r io.Reader) *walker {
+func newWalker() *walker {
 	slab := make([]byte, bufferLen+5<<10)
 	cut := func(n int) []byte {
 		part := slab[:n:n]
@@ -76,7 +76,7 @@ func newWalker(r io.Reader) *walker {
 		return part
 	}
 	w := &walker{
-		in:    lines{r: r, buf: cut(bufferLen)},
+		in:    lines{buf: cut(bufferLen)},
 		nodes: make([]node, 0, 4),
 		open:  make([]level, 0, 4),
 		wire:  cut(1536)[:0],
@@ -87,6 +87,23 @@ func newWalker(r io.Reader) *walker {
 		*room = cut(256)[:0]
 	}
 	return w
+}
+
+// isLarge reports whether an extraordinary message has left much room behind.
+func (w *walker) isLarge() bool {
+	const much = 64 << 10
+	return cap(w.wire) > much || cap(w.head.block) > much || cap(w.nodes) > 128
+}
+
+// reset forgets all but the room.
+func (w *walker) reset(r io.Reader) {
+	clear(w.open[:cap(w.open)]) // which holds boundaries
+	*w = walker{
+		in:    lines{r: r, buf: w.in.buf},
+		nodes: w.nodes[:0], open: w.open[:0], wire: w.wire[:0],
+		head:    header{block: w.head.block[:0], more: w.head.more[:0]},
+		scratch: w.scratch,
+	}
 }
 
 func (w *walker) walk() error {
