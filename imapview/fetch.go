@@ -291,7 +291,7 @@ func (f *fetching) stored(e *folders.Entry, plan fetchPlan) {
 }
 
 // finish says which of the messages could not be shown any more: it is NO only if
-// that goes for all of them, since mail programs take NO for the failure of the
+// that goes for all of them, since imapflow, for one, takes NO for the failure of the
 // whole (RFC 2180 §4.1, RFC 5530). UIDs of no message are no mistake.
 func (f *fetching) finish(ctx context.Context, cmd syntax.Command) {
 	if f.c.ended {

@@ -65,17 +65,23 @@ func runNode(ctx context.Context, t *testing.T, env []string) (steps []sdkStep) 
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "sdk", "node"))); err != nil {
 		t.Fatal(err)
 	}
-	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, endOf(out))
-	}
+	installNode(ctx, t, dir)
 	for _, script := range []string{"resend", "postmark", "sendgrid", "mailgun", "nodemailer"} {
 		cmd := exec.CommandContext(ctx, "node", script+".mjs")
 		cmd.Dir = dir
 		steps = append(steps, sdkSteps(t, cmd, env)...)
 	}
 	return steps
+}
+
+// installNode installs what the lock file of a directory names.
+func installNode(ctx context.Context, t *testing.T, dir string) {
+	t.Helper()
+	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, endOf(out))
+	}
 }
 
 func runGo(ctx context.Context, t *testing.T, env []string) []sdkStep {
