@@ -150,6 +150,11 @@ func checkFolders(ctx context.Context, t *testing.T, relay *e2etest.Relay) {
 			`\Flagged`, "$HardBounce", "bob@refusal.test was not delivered", "550 5.1.1 No such user here", "Action: failed", "Subject: Your order 2") {
 			t.Errorf("%s shows %q, %v", folder, lines, err)
 		}
+		for _, what := range []string{"FROM bob@refusal.test", "FROM mailer-daemon", "TEXT bob@refusal.test", `SUBJECT "order 2"`, `TEXT "No such user"`} {
+			if lines, err := c.Do("SEARCH " + what); err != nil || strings.Join(lines, "") != "* SEARCH 1" {
+				t.Errorf("SEARCH %s in %s finds %q, %v", what, folder, lines, err)
+			}
+		}
 	}
 	awaitFolder(ctx, t, c, "Queued", 0)
 }
