@@ -40,6 +40,14 @@ type Folders interface {
 	FolderDrop(ctx context.Context, account string) error
 }
 
+// FolderChooser is a store of Folders that can leave out rows at little cost. It is
+// optional: without it all rows are read, and looked at by who asked.
+type FolderChooser interface {
+	// FolderRowsIf is FolderRows for those values alone that want takes; the others
+	// are nil, too. What want is given is valid until it returns.
+	FolderRowsIf(ctx context.Context, account string, keys []string, want func(value []byte) bool) ([][]byte, error)
+}
+
 // FolderHead is how a shelf is.
 type FolderHead struct {
 	Version uint64 // of the last commit: ascends, and never comes back after a drop

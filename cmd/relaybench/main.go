@@ -12,6 +12,7 @@
 //	relaybench run --relay 127.0.0.1:2525 --messages 10000 --json
 //	relaybench run --direct --messages 10000
 //	relaybench compare --relay ours=127.0.0.1:2525 --relay theirs=127.0.0.1:25
+//	relaybench folders --dir /var/tmp/folders
 //	relaybench report --acked acked.txt --received received.txt
 //
 // Summaries for people go to standard error, JSON to standard output. The
@@ -33,6 +34,8 @@ type cli struct {
 	Sink    sinkCmd    `cmd:"" help:"Take mail and count what arrives."`
 	Run     runCmd     `cmd:"" help:"Source and sink around one relay, in one report."`
 	Compare compareCmd `cmd:"" help:"Several relays in turn, same load, same sink: medians and ratios."`
+	Folders foldersCmd `cmd:"" help:"What mail programs see of a million messages over IMAP, and what filing them costs."`
+	Relay   relayCmd   `cmd:"" hidden:"" help:"A relay with the configuration of the environment, until standard input ends."`
 	Report  reportCmd  `cmd:"" help:"Reconcile a file of acknowledged with a file of received recipients."`
 }
 

@@ -62,11 +62,20 @@ type row struct {
 // readBatch bounds what is asked for, and held, at once.
 const readBatch = 1024
 
+// chooseBatch is readBatch where most rows are expected to be left out.
+const chooseBatch = 4096
+
 // eachRow calls fn with the rows of these keys, in their order.
 func (b *Book) eachRow(ctx context.Context, account string, keys []string, fn func(i int, r row) error) error {
-	for at := 0; at < len(keys); at += readBatch {
-		part := keys[at:min(len(keys), at+readBatch)]
-		rows, err := b.readRows(ctx, account, part)
+	return b.eachRowIf(ctx, account, keys, readBatch, nil, fn)
+}
+
+// eachRowIf is eachRow that may take a row for one that is not there if want, which
+// is asked about values, does not take it. Nil takes all.
+func (b *Book) eachRowIf(ctx context.Context, account string, keys []string, batch int, want func(value []byte) bool, fn func(i int, r row) error) error {
+	for at := 0; at < len(keys); at += batch {
+		part := keys[at:min(len(keys), at+batch)]
+		rows, err := b.readRows(ctx, account, part, want)
 		if err != nil {
 			return fmt.Errorf("read rows of folders of %s: %w", account, err)
 		}
@@ -79,8 +88,15 @@ func (b *Book) eachRow(ctx context.Context, account string, keys []string, fn fu
 	return nil
 }
 
-func (b *Book) readRows(ctx context.Context, account string, keys []string) ([]row, error) {
-	values, err := b.o.Store.FolderRows(ctx, account, keys)
+func (b *Book) readValues(ctx context.Context, account string, keys []string, want func(value []byte) bool) ([][]byte, error) {
+	if c, ok := b.o.Store.(queue.FolderChooser); ok && want != nil {
+		return c.FolderRowsIf(ctx, account, keys, want)
+	}
+	return b.o.Store.FolderRows(ctx, account, keys)
+}
+
+func (b *Book) readRows(ctx context.Context, account string, keys []string, want func(value []byte) bool) ([]row, error) {
+	values, err := b.readValues(ctx, account, keys, want)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +170,14 @@ func (b *Book) Searches(ctx context.Context, account string, uids []UID) ([]*Sea
 // empty it leaves out none.
 func (b *Book) SearchesWith(ctx context.Context, account string, uids []UID, texts []string) ([]*Search, error) {
 	out := make([]*Search, len(uids))
-	words := make([][]byte, len(texts))
-	for i, text := range texts {
-		words[i] = []byte(text)
+	batch, has := chooseBatch, containing(texts)
+	// A row that goes on in other values may have a text there.
+	want := func(value []byte) bool { return len(value) >= rowValue || has(value) }
+	if len(texts) == 0 {
+		batch, has, want = readBatch, func([]byte) bool { return true }, nil
 	}
-	err := b.eachRow(ctx, account, uidKeys(prefixSearch, uids), func(i int, r row) error {
-		if r.b == nil || len(words) > 0 && !containsAny(r.b, words) {
+	err := b.eachRowIf(ctx, account, uidKeys(prefixSearch, uids), batch, want, func(i int, r row) error {
+		if r.b == nil || !has(r.b) {
 			return nil
 		}
 		out[i] = new(Search)
@@ -168,8 +186,15 @@ func (b *Book) SearchesWith(ctx context.Context, account string, uids []UID, tex
 	return out, err
 }
 
-func containsAny(b []byte, words [][]byte) bool {
-	return slices.ContainsFunc(words, func(w []byte) bool { return bytes.Contains(b, w) })
+// containing tells octets in which a text occurs.
+func containing(texts []string) func(b []byte) bool {
+	words := make([][]byte, len(texts))
+	for i, text := range texts {
+		words[i] = []byte(text)
+	}
+	return func(b []byte) bool {
+		return slices.ContainsFunc(words, func(w []byte) bool { return bytes.Contains(b, w) })
+	}
 }
 
 // uidKeys returns keys that are parts of one string.

@@ -60,6 +60,12 @@ func (s *Store) FolderIndex(ctx context.Context, account string) (queue.FolderHe
 // FolderRows reads rows of a shelf. It goes through them in the order in which
 // they lie, whatever the order of keys: those of one page are neighbours.
 func (s *Store) FolderRows(ctx context.Context, account string, keys []string) ([][]byte, error) {
+	return s.FolderRowsIf(ctx, account, keys, func([]byte) bool { return true })
+}
+
+// FolderRowsIf is FolderRows for those values alone that want takes: the others
+// are nil, too, and cost little. What want is given is valid until it returns.
+func (s *Store) FolderRowsIf(ctx context.Context, account string, keys []string, want func(value []byte) bool) ([][]byte, error) {
 	if err := s.enterShelf(ctx, account); err != nil {
 		return nil, fmt.Errorf("read folder rows of %q: %w", account, err)
 	}
@@ -70,7 +76,7 @@ func (s *Store) FolderRows(ctx context.Context, account string, keys []string) (
 		return nil, unavailable("read index", err)
 	}
 	rows := make([][]byte, len(keys))
-	r := rowReader{it: it, key: prefix, prefix: len(prefix)}
+	r := rowReader{it: it, want: want, key: prefix, prefix: len(prefix)}
 	for n, i := range inOrder(keys) {
 		if n%256 == 255 && ctx.Err() != nil {
 			return nil, errors.Join(ctx.Err(), it.Close())
@@ -99,6 +105,7 @@ func inOrder(keys []string) []int {
 // next to the one before: a step costs much less than a look for the place.
 type rowReader struct {
 	it     *pebble.Iterator
+	want   func(value []byte) bool
 	begun  bool
 	valid  bool   // it stands at a key; if it has begun, none is left otherwise
 	key    []byte // the prefix of all, and the key that is looked for
@@ -106,7 +113,7 @@ type rowReader struct {
 	room   []byte // for values
 }
 
-// row returns a copy of the value of a key; nil if there is none.
+// row returns a copy of the value of a key; nil if there is none that is wanted.
 func (r *rowReader) row(key string) []byte {
 	r.key = append(r.key[:r.prefix], key...)
 	switch {
@@ -120,7 +127,10 @@ func (r *rowReader) row(key string) []byte {
 	if !r.valid || !bytes.Equal(r.it.Key(), r.key) {
 		return nil
 	}
-	return r.keep(r.it.Value())
+	if v := r.it.Value(); r.want(v) {
+		return r.keep(v)
+	}
+	return nil
 }
 
 // maxRoom is how much room is made for values at once, if there are many.

@@ -2,8 +2,8 @@ package filing
 
 import (
 	"bytes"
-	"fmt"
 	"mime"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -97,14 +97,14 @@ func facts(b *bytes.Buffer, e *queue.Entry, word string, who *indexes) {
 			next = r.Due
 		}
 	}
-	field(b, "X-Relay-Attempts", fmt.Sprint(attempts))
+	field(b, "X-Relay-Attempts", strconv.Itoa(attempts))
 	if !next.IsZero() {
 		field(b, "X-Relay-Next-Attempt", next.UTC().Format(time.RFC1123Z))
 	}
 	start, left := b.Len(), who.len()
 	for i := range who.all() {
 		if b.Len()-start > maxRecipientFields {
-			field(b, "X-Relay-More-Recipients", fmt.Sprint(left))
+			field(b, "X-Relay-More-Recipients", strconv.Itoa(left))
 			return
 		}
 		field(b, "X-Relay-Recipient", recipientFact(&e.Recipients[i]))
@@ -114,41 +114,48 @@ func facts(b *bytes.Buffer, e *queue.Entry, word string, who *indexes) {
 
 // recipientFact tells where a recipient stands, and of its last attempt.
 func recipientFact(r *queue.Recipient) string {
-	parts := []string{status.ASCII(r.Address), stateWord(r.State), r.UpdatedAt.UTC().Format(time.RFC3339)}
-	add := func(name, value string) { parts = append(parts, name+"="+value) }
-	if a := r.Last; a != nil {
-		parts[2] = a.Start.Add(a.Took).UTC().Format(time.RFC3339)
-		if r.State == queue.StateExpired || r.State == queue.StateCancelled || r.State == queue.StateHeld {
-			parts[2] = r.UpdatedAt.UTC().Format(time.RFC3339)
-		}
-		if a.Host != "" {
-			add("mx", server(a))
-		}
-		if a.TLS != "" {
-			add("tls", strings.TrimSpace(status.OneLine(a.TLS+" "+a.TLSPeer)))
-		}
-		if said := status.Said(a, ""); said != "" {
-			add("reply", quote(status.Clip(status.OneLine(said), maxReply)))
-		}
-		add("t", fmt.Sprintf("%.1fs", a.Took.Seconds()))
+	at := r.UpdatedAt
+	if r.Last != nil && r.State != queue.StateExpired && r.State != queue.StateCancelled && r.State != queue.StateHeld {
+		at = r.Last.Start.Add(r.Last.Took)
 	}
-	add("attempts", fmt.Sprint(r.Attempts))
+	b := append(make([]byte, 0, 320), status.ASCII(r.Address)...)
+	b = append(append(b, "; "...), stateWord(r.State)...)
+	b = at.UTC().AppendFormat(append(b, "; "...), time.RFC3339)
+	if r.Last != nil {
+		b = appendAttempt(b, r.Last)
+	}
+	b = strconv.AppendInt(append(b, "; attempts="...), int64(r.Attempts), 10)
 	switch {
 	case r.State == queue.StateRelayed:
-		parts = append(parts, "a later bounce comes to the envelope sender")
+		b = append(b, "; a later bounce comes to the envelope sender"...)
 	case r.InDoubt:
-		parts = append(parts, "an earlier copy may have arrived")
+		b = append(b, "; an earlier copy may have arrived"...)
 	}
-	return strings.Join(parts, "; ")
+	return string(b)
 }
 
-// server names whom an attempt spoke to.
-func server(a *queue.Attempt) string {
-	s := status.Clip(status.OneLine(a.Host), maxName)
-	if a.Addr.IsValid() {
-		s += fmt.Sprintf("[%s]:%d", a.Addr.Addr().Unmap(), a.Addr.Port())
+func appendAttempt(b []byte, a *queue.Attempt) []byte {
+	if a.Host != "" {
+		b = appendServer(append(b, "; mx="...), a)
 	}
-	return s
+	if a.TLS != "" {
+		b = append(append(b, "; tls="...), strings.TrimSpace(status.OneLine(a.TLS+" "+a.TLSPeer))...)
+	}
+	if said := status.Said(a, ""); said != "" {
+		b = append(append(b, "; reply="...), quote(status.Clip(status.OneLine(said), maxReply))...)
+	}
+	b = strconv.AppendFloat(append(b, "; t="...), a.Took.Seconds(), 'f', 1, 64)
+	return append(b, 's')
+}
+
+// appendServer names whom an attempt spoke to.
+func appendServer(b []byte, a *queue.Attempt) []byte {
+	b = append(b, status.Clip(status.OneLine(a.Host), maxName)...)
+	if a.Addr.IsValid() {
+		b = a.Addr.Addr().Unmap().AppendTo(append(b, '['))
+		b = strconv.AppendUint(append(b, "]:"...), uint64(a.Addr.Port()), 10)
+	}
+	return b
 }
 
 // quote writes a quoted-string (RFC 5322 §3.2.4).

@@ -12,6 +12,7 @@ import (
 // known of its way.
 func original(e *queue.Entry, k key, who *indexes) []byte {
 	var b bytes.Buffer
+	b.Grow(768) // of which one recipient leaves some
 	facts(&b, e, originalWord(k), who)
 	if k.gone {
 		known(&b, e)
