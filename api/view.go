@@ -79,9 +79,13 @@ func attemptOf(a *queue.Attempt) *v1.Attempt {
 	v := &v1.Attempt{
 		Number: a.Number, At: a.Start.UTC(), TookMS: a.Took.Milliseconds(), Site: a.Site, Host: a.Host, TLS: a.TLS,
 		TLSPeer: a.TLSPeer, Stage: string(a.Stage), Code: a.Reply.Code, Reply: a.Reply.Text, Error: a.Error, InDoubt: a.InDoubt,
+		TLSPolicy: a.TLSPolicy, TLSFault: a.TLSFault,
 	}
 	if a.Addr.IsValid() {
 		v.Address = a.Addr.String()
+	}
+	if a.Local.IsValid() {
+		v.Local = a.Local.String()
 	}
 	if !a.Reply.Enhanced.IsZero() {
 		v.Enhanced = a.Reply.Enhanced.String()

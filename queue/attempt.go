@@ -120,6 +120,15 @@ type Attempt struct {
 	Stage   Stage          // where it was decided
 	Reply   Reply          // zero if the peer said nothing that decided it
 	Error   string         // our words for what went wrong when no reply did; at most 512 bytes
-	Reports bool           // the next hop took over the duty to report (RFC 3461 §5.2.1)
-	InDoubt bool           // the final dot was sent and no reply to it was read
+	Local   netip.Addr     // the address we sent from; zero if it is not known
+
+	// TLSPolicy is what was asked of the connection, see relay/tlspolicy; empty
+	// if no session was tried. TLSFault is what failed of it, as a result type of
+	// RFC 8460 §4.3 such as "certificate-host-mismatch", whether it decided the
+	// outcome or not; empty if nothing did.
+	TLSPolicy string
+	TLSFault  string
+
+	Reports bool // the next hop took over the duty to report (RFC 3461 §5.2.1)
+	InDoubt bool // the final dot was sent and no reply to it was read
 }

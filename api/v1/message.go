@@ -223,6 +223,9 @@ type Attempt struct {
 	Address   string    `json:"address,omitempty"`
 	TLS       string    `json:"tls,omitempty"`
 	TLSPeer   string    `json:"tls_peer,omitempty"`
+	TLSPolicy string    `json:"tls_policy,omitempty" doc:"What was asked of the connection." example:"dane"`
+	TLSFault  string    `json:"tls_fault,omitempty" doc:"What failed of it, as a result type of RFC 8460." example:"certificate-expired"`
+	Local     string    `json:"local,omitempty" doc:"The address we sent from."`
 	Stage     string    `json:"stage"`
 	Code      int       `json:"code,omitempty"`
 	Enhanced  string    `json:"enhanced,omitempty"`

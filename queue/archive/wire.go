@@ -134,6 +134,9 @@ type wireAttempt struct {
 	Addr     netip.AddrPort `json:"addr,omitzero"`
 	TLS      text           `json:"tls,omitempty"`
 	TLSPeer  text           `json:"tls_peer,omitempty"`
+	Policy   text           `json:"tls_policy,omitempty"`
+	Fault    text           `json:"tls_fault,omitempty"`
+	Local    netip.Addr     `json:"local,omitzero"`
 	Stage    text           `json:"stage,omitempty"`
 	Code     int            `json:"code,omitempty"`
 	Enhanced [3]uint16      `json:"enhanced,omitzero"`
@@ -323,6 +326,7 @@ func wireAttemptOf(a *queue.Attempt) *wireAttempt {
 		Number: a.Number, Start: instant{a.Start}, Took: int64(a.Took), Site: text(a.Site), Host: text(a.Host), Addr: a.Addr,
 		TLS: text(a.TLS), TLSPeer: text(a.TLSPeer), Stage: text(a.Stage), Code: a.Reply.Code, Enhanced: a.Reply.Enhanced,
 		Text: text(a.Reply.Text), Command: text(a.Reply.Command), Error: text(a.Error), Reports: a.Reports, InDoubt: a.InDoubt,
+		Policy: text(a.TLSPolicy), Fault: text(a.TLSFault), Local: a.Local,
 	}
 }
 
@@ -427,6 +431,7 @@ func (w *wireAttempt) attempt() *queue.Attempt {
 		TLS: string(w.TLS), TLSPeer: string(w.TLSPeer), Stage: queue.Stage(w.Stage),
 		Reply: queue.Reply{Code: w.Code, Enhanced: w.Enhanced, Text: string(w.Text), Command: string(w.Command)},
 		Error: string(w.Error), Reports: w.Reports, InDoubt: w.InDoubt,
+		TLSPolicy: string(w.Policy), TLSFault: string(w.Fault), Local: w.Local,
 	}
 }
 

@@ -130,7 +130,14 @@ func (e *Encoder) Attempt(a *queue.Attempt) {
 	e.String(a.Reply.Text)
 	e.String(a.Reply.Command)
 	e.String(a.Error)
-	e.Byte(Bits(a.InDoubt, a.Reports))
+	more := a.Local.IsValid() || a.TLSPolicy != "" || a.TLSFault != ""
+	e.Byte(Bits(a.InDoubt, a.Reports, more))
+	if more {
+		local, _ := a.Local.MarshalBinary() // never fails
+		e.Bytes(local)
+		e.String(a.TLSPolicy)
+		e.String(a.TLSFault)
+	}
 }
 
 // Attempt reads an attempt. It is never nil; after a mistake fields are zero.
@@ -153,6 +160,13 @@ func (d *Decoder) Attempt() *queue.Attempt {
 	a.Error = d.String()
 	flags := d.Byte()
 	a.InDoubt, a.Reports = flags&1 != 0, flags&2 != 0
+	if flags&4 != 0 { // not written by version 1.2 and before
+		if err := a.Local.UnmarshalBinary(d.Raw()); err != nil {
+			d.Fail()
+		}
+		a.TLSPolicy = d.String()
+		a.TLSFault = d.String()
+	}
 	return a
 }
 

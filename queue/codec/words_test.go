@@ -43,6 +43,7 @@ func full() (m queue.Message, r queue.Recipient, v queue.Event) {
 			TLS: "TLS1.3", TLSPeer: "verified", Stage: queue.StageDot,
 			Reply: queue.Reply{Code: 550, Enhanced: queue.Enhanced{5, 1, 1}, Text: "no\nsuch", Command: "RCPT"},
 			Error: "e", InDoubt: true, Reports: true,
+			Local: netip.MustParseAddr("192.0.2.25"), TLSPolicy: "dane", TLSFault: "validation-failure",
 		},
 	}
 	v = queue.Event{
@@ -71,6 +72,12 @@ func first(m queue.Message) queue.Message {
 	return m
 }
 
+// early is a as it was before attempts had more facts.
+func early(a queue.Attempt) *queue.Attempt {
+	a.Local, a.TLSPolicy, a.TLSFault = netip.Addr{}, "", ""
+	return &a
+}
+
 // queued is an event of a message as a whole.
 func queued(m *queue.Message) queue.Event {
 	return queue.Event{ID: queue.NewEventID(t0, queue.RecipientID(m.ID), 0), Kind: queue.EventQueued, At: t0, Message: m.ID, Recipients: 1000}
@@ -79,15 +86,17 @@ func queued(m *queue.Message) queue.Event {
 // encode writes what codec is for, one value each, with its version.
 func encode() map[string][]byte {
 	m, r, v := full()
-	q, plain := queued(&m), first(m)
+	q, plain, policed := queued(&m), first(m), *r.Last
+	r.Last, v.Attempt = early(policed), early(policed)
 	strict := queue.Message{Envelope: queue.Envelope{RequireTLS: true}}
 	least := queue.Recipient{State: queue.StateQueued, Lane: "l"}
 	out := map[string][]byte{}
 	for name, write := range map[string]func(e *codec.Encoder){
 		"message": func(e *codec.Encoder) { e.Message(&plain) }, "labelled-message": func(e *codec.Encoder) { e.Message(&m) },
-		"strict-message": func(e *codec.Encoder) { e.Message(&strict) },
-		"recipient":      func(e *codec.Encoder) { e.Recipient(&r) },
-		"attempt":        func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
+		"strict-message":  func(e *codec.Encoder) { e.Message(&strict) },
+		"recipient":       func(e *codec.Encoder) { e.Recipient(&r) },
+		"policed-attempt": func(e *codec.Encoder) { e.Attempt(&policed) },
+		"attempt":         func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
 		"queued": func(e *codec.Encoder) { e.Event(&q) }, "new-recipient": func(e *codec.Encoder) { e.Recipient(&least) },
 		"empty-message": func(e *codec.Encoder) { e.Message(new(queue.Message)) },
 	} {
@@ -127,7 +136,8 @@ func TestVersion1IsWrittenAsEver(t *testing.T) {
 func TestWordsRoundTrip(t *testing.T) {
 	t.Parallel()
 	m, r, v := full()
-	q := queued(&m)
+	q, policed := queued(&m), *r.Last
+	r.Last, v.Attempt = early(policed), early(policed)
 	b := encode()
 	same := func(name string, got, want any, err error) {
 		t.Helper()
@@ -158,6 +168,9 @@ func TestWordsRoundTrip(t *testing.T) {
 	d = read("attempt")
 	same("attempt", d.Attempt(), r.Last, d.Done())
 
+	d = read("policed-attempt")
+	same("attempt with more facts", d.Attempt(), &policed, d.Done())
+
 	d = read("event")
 	gotV := d.Event(m.ID)
 	v.Account = ""
@@ -179,7 +192,7 @@ func FuzzDecode(f *testing.F) {
 			f.Add(byte(1), b[1:])
 		case "event", "queued":
 			f.Add(byte(2), b[1:])
-		case "attempt":
+		case "attempt", "policed-attempt":
 			f.Add(byte(3), b[1:])
 		}
 	}

@@ -138,7 +138,7 @@ func (e *env) settlements(l queue.Lease, o queue.State, due time.Time) []queue.S
 func (e *env) attempt(number int) *queue.Attempt {
 	return &queue.Attempt{
 		Number: number, Start: e.now, Took: 250 * time.Millisecond, Site: "site", Host: "mx.example.org",
-		Addr: netip.MustParseAddrPort("198.51.100.4:25"), TLS: "TLS1.3 TLS_AES_128_GCM_SHA256", TLSPeer: "verified",
+		Addr: netip.MustParseAddrPort("198.51.100.4:25"), TLS: "TLS1.3 TLS_AES_128_GCM_SHA256", TLSPeer: "verified", TLSPolicy: "dane", Local: netip.MustParseAddr("192.0.2.25"),
 		Stage: queue.StageDot, Reply: queue.Reply{Code: 451, Enhanced: queue.Enhanced{4, 7, 1}, Text: "later\nplease", Command: "."},
 		Error: "what went wrong", Reports: true,
 	}
