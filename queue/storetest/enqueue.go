@@ -78,6 +78,7 @@ func enqueueLabels(e *env) {
 	for what, in := range map[string]mail{
 		"everything":     one(labelled),
 		"RequireTLS":     one(func(m *queue.Message) { m.Envelope.RequireTLS = true }),
+		"REQUIRETLS":     one(func(m *queue.Message) { m.Envelope.RequireTLS, m.Envelope.StrictTLS = true, true }),
 		"a sandbox":      one(func(m *queue.Message) { m.Sandbox = true }),
 		"a credential":   one(func(m *queue.Message) { m.Credential = "key_1" }),
 		"for later":      one(func(m *queue.Message) { m.NotBefore = m.AcceptedAt.Add(time.Hour) }),

@@ -32,6 +32,7 @@ type mail struct {
 // labelled gives a message all facts that not every message has.
 func labelled(m *queue.Message) {
 	m.Envelope.RequireTLS, m.Sandbox, m.Credential = true, true, "key_7"
+	m.Envelope.StrictTLS = true
 	m.Labels = queue.Labels{
 		Stream: "news", List: "weekly", Tags: []string{"grün", "sale"},
 		Metadata: map[string]string{"order": "12", "customer": "äöü", "none": ""},

@@ -49,7 +49,7 @@ func TestSuiteCatchesMutants(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			c := exec.Command(self, "-test.run", "^TestMutant$/"+group, "-test.failfast", "-test.timeout", "120s")
+			c := exec.Command(self, "-test.run", "^TestMutant$/"+group, "-test.failfast", "-test.timeout", "600s")
 			c.Env = append(os.Environ(), mutantVariable+"="+name)
 			out, err := c.CombinedOutput()
 			failed := strings.Contains(string(out), "--- FAIL: TestMutant/")
