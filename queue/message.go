@@ -23,8 +23,9 @@ const (
 )
 
 // Lane is the store's opaque grouping key of deliveries that would use the same
-// next hops: a static route's id, else the recipient's domain. At most 320
-// bytes, never empty, without NUL.
+// next hops: a static route's id, else the recipient's domain; and, behind an @,
+// the source that the mail leaves from, if that is set. At most 320 bytes, never
+// empty, without NUL.
 type Lane string
 
 // Envelope is what SMTP says about a message apart from its recipients.
@@ -35,6 +36,9 @@ type Envelope struct {
 	SMTPUTF8    bool    // an address or a header needs RFC 6531
 	EightBit    bool    // the content has octets above 127
 	RequireTLS  bool    // never sent over a connection without TLS, whatever the route says
+	// StrictTLS is REQUIRETLS (RFC 8689): every hop must be proven to be the right
+	// one, and ask the same of the next. RequireTLS is set as well.
+	StrictTLS bool
 }
 
 // Ret says how much of a message its failure report should carry (RFC 3461 §4.3).
@@ -117,6 +121,15 @@ type Message struct {
 	ExpiresAt  time.Time // after it, a recipient that is still open expires; never zero
 
 	Content ContentRef
+}
+
+// SenderDomain is the domain that a message is from: that of the reverse-path, or
+// of the author where that is null.
+func (m *Message) SenderDomain() string {
+	if d := m.Envelope.ReversePath.Domain; d != "" {
+		return d
+	}
+	return m.Header.From.Domain
 }
 
 // ContentRef names a stored content: opaque to all but the engine that made it.

@@ -293,6 +293,8 @@ const (
 	RecordWebhook     RecordKind = "webhook"
 	RecordDelivery    RecordKind = "webhook-delivery"
 	RecordStats       RecordKind = "stats"
+	RecordFeedback    RecordKind = "feedback" // see relay/feedback
+	RecordAlert       RecordKind = "alert"    // see relay/alert
 )
 
 // Record is a small versioned value, at most 64 KiB.

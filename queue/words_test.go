@@ -192,34 +192,3 @@ func TestRefusalLinesFitWhatClientsRead(t *testing.T) {
 		}
 	}
 }
-
-func TestEveryClassHasAdvice(t *testing.T) {
-	t.Parallel()
-	facts := queue.AdviceFacts{
-		Recipient: queue.Address{Local: "bob", Domain: "example.org"}, Host: "mx.example.org", FromDomain: "shop.example",
-		Detail: "time ran out", Next: time.Unix(1_800_000_000, 0), Until: time.Unix(1_800_100_000, 0),
-	}
-	classes := []queue.Class{
-		queue.ClassRcptUnknown, queue.ClassRcptDisabled, queue.ClassRcptFull, queue.ClassRcptRate, queue.ClassRcptMoved,
-		queue.ClassRcptSyntax, queue.ClassRcptSuppressed, queue.ClassDomainBad, queue.ClassDNSTemp, queue.ClassNetConnect, queue.ClassNetTLS,
-		queue.ClassTLSRequired, queue.ClassGreylist, queue.ClassRateSite, queue.ClassBlockIP, queue.ClassBlockDomain,
-		queue.ClassAuthNone, queue.ClassAuthSPF, queue.ClassAuthDKIM, queue.ClassAuthDMARC, queue.ClassAuthAlign,
-		queue.ClassAuthPTR, queue.ClassContentSpam, queue.ClassContentVirus, queue.ClassContentFormat, queue.ClassSize,
-		queue.ClassPolicyRecipient, queue.ClassRelayDenied, queue.ClassSenderInvalid, queue.ClassRouteAuth, queue.ClassRouteBad, queue.ClassContentUTF8, queue.ClassLoop,
-		queue.ClassProtocol, queue.ClassExpired, queue.ClassSystemTemp, queue.ClassLocalTemp, queue.ClassOtherPerm,
-	}
-	seen := map[string]queue.Class{}
-	for _, c := range classes {
-		text := queue.Advice(c, facts)
-		if strings.ContainsAny(text, "{}") || len(text) < 30 {
-			t.Errorf("%s: %q", c, text)
-		}
-		if other, twice := seen[text]; twice {
-			t.Errorf("%s and %s have the same advice", c, other)
-		}
-		seen[text] = c
-		if bare := queue.Advice(c, queue.AdviceFacts{}); strings.ContainsAny(bare, "{}") {
-			t.Errorf("%s without facts: %q", c, bare)
-		}
-	}
-}

@@ -44,6 +44,7 @@ type wireMessage struct {
 	SMTPUTF8   bool            `json:"smtputf8,omitempty"`
 	EightBit   bool            `json:"eight_bit,omitempty"`
 	RequireTLS bool            `json:"require_tls,omitempty"`
+	StrictTLS  bool            `json:"requiretls,omitempty"`
 	Credential text            `json:"credential,omitempty"`
 	Sandbox    bool            `json:"sandbox,omitempty"`
 	Stream     text            `json:"stream,omitempty"`
@@ -288,7 +289,7 @@ func wireMessageOf(v *queue.Entry) *wireMessage {
 	w := &wireMessage{
 		ID: m.ID, Account: text(m.Account), Sender: wireAddressOf(m.Envelope.ReversePath), EnvID: text(m.Envelope.EnvID),
 		Ret: uint8(m.Envelope.Ret), SMTPUTF8: m.Envelope.SMTPUTF8, EightBit: m.Envelope.EightBit,
-		RequireTLS: m.Envelope.RequireTLS, Credential: text(m.Credential), Sandbox: m.Sandbox,
+		RequireTLS: m.Envelope.RequireTLS, StrictTLS: m.Envelope.StrictTLS, Credential: text(m.Credential), Sandbox: m.Sandbox,
 		Stream: text(m.Labels.Stream), List: text(m.Labels.List), Metadata: wirePairsOf(m.Labels.Metadata),
 		From: wireAddressOf(m.Header.From), Subject: text(m.Header.Subject), MessageID: text(m.Header.MessageID),
 		Source: text(m.Source.Kind), Remote: m.Source.Remote, Peer: text(m.Source.Peer), Auth: text(m.Source.Auth), TLS: text(m.Source.TLS),
@@ -383,7 +384,7 @@ func (w *wireMessage) entry() queue.Entry {
 			ID: w.ID, Account: string(w.Account),
 			Envelope: queue.Envelope{
 				ReversePath: w.Sender.address(), EnvID: string(w.EnvID), Ret: queue.Ret(w.Ret), SMTPUTF8: w.SMTPUTF8, EightBit: w.EightBit,
-				RequireTLS: w.RequireTLS,
+				RequireTLS: w.RequireTLS, StrictTLS: w.StrictTLS,
 			},
 			Credential: string(w.Credential), Sandbox: w.Sandbox, Labels: w.labels(),
 			Header:   queue.Header{From: w.From.address(), Subject: string(w.Subject), MessageID: string(w.MessageID)},

@@ -14,7 +14,7 @@ func (e *Encoder) Message(m *queue.Message) {
 	e.Address(m.Envelope.ReversePath)
 	e.String(m.Envelope.EnvID)
 	more := moreOf(m)
-	e.Byte(Bits(m.Envelope.SMTPUTF8, m.Envelope.EightBit, more != 0))
+	e.Byte(Bits(m.Envelope.SMTPUTF8, m.Envelope.EightBit, more != 0, m.Envelope.StrictTLS))
 	e.Byte(byte(m.Envelope.Ret))
 	e.Address(m.Header.From)
 	e.String(m.Header.Subject)
@@ -41,8 +41,8 @@ func (d *Decoder) Message(m *queue.Message) {
 	m.Envelope.ReversePath = d.Address()
 	m.Envelope.EnvID = d.String()
 	flags := d.Byte()
-	m.Envelope.SMTPUTF8, m.Envelope.EightBit = flags&1 != 0, flags&2 != 0
-	if flags > 7 {
+	m.Envelope.SMTPUTF8, m.Envelope.EightBit, m.Envelope.StrictTLS = flags&1 != 0, flags&2 != 0, flags&8 != 0
+	if flags > 15 {
 		d.Fail() // a later version knows what that is
 	}
 	m.Envelope.Ret = queue.Ret(d.Byte())

@@ -89,11 +89,13 @@ func encode() map[string][]byte {
 	q, plain, policed := queued(&m), first(m), *r.Last
 	r.Last, v.Attempt = early(policed), early(policed)
 	strict := queue.Message{Envelope: queue.Envelope{RequireTLS: true}}
+	promised := queue.Message{Envelope: queue.Envelope{RequireTLS: true, StrictTLS: true}}
 	least := queue.Recipient{State: queue.StateQueued, Lane: "l"}
 	out := map[string][]byte{}
 	for name, write := range map[string]func(e *codec.Encoder){
 		"message": func(e *codec.Encoder) { e.Message(&plain) }, "labelled-message": func(e *codec.Encoder) { e.Message(&m) },
 		"strict-message":  func(e *codec.Encoder) { e.Message(&strict) },
+		"requiretls":      func(e *codec.Encoder) { e.Message(&promised) },
 		"recipient":       func(e *codec.Encoder) { e.Recipient(&r) },
 		"policed-attempt": func(e *codec.Encoder) { e.Attempt(&policed) },
 		"attempt":         func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
@@ -155,6 +157,11 @@ func TestWordsRoundTrip(t *testing.T) {
 	d.Message(&gotM)
 	m.Content.Key = []byte("kept")
 	same("message", gotM, first(m), d.Done())
+
+	var gotPromised queue.Message
+	d = read("requiretls")
+	d.Message(&gotPromised)
+	same("message with REQUIRETLS", gotPromised.Envelope, queue.Envelope{RequireTLS: true, StrictTLS: true}, d.Done())
 
 	d = read("labelled-message")
 	d.Message(&gotM)
@@ -268,7 +275,7 @@ func TestMoreFactsThatMakeNoSenseAreRefused(t *testing.T) {
 	e = codec.Encoder{}
 	e.Message(new(queue.Message))
 	// Account, two parts of the reverse-path and EnvID are empty: the flags follow.
-	e.B[4] |= 8
+	e.B[4] |= 16
 	d := codec.Decoder{B: e.B}
 	if d.Message(new(queue.Message)); d.Done() == nil {
 		t.Error("a flag of a later version is passed over")

@@ -112,7 +112,15 @@ func (s Selector) covers(lane queue.Lane) bool {
 	if s.Account != "" || s.Sender != "" {
 		return false
 	}
-	return (s.Lane == "" || s.Lane == lane) && (s.Domain == "" || s.Domain == foldDomain(string(lane)))
+	return (s.Lane == "" || s.Lane == lane) && (s.Domain == "" || s.Domain == foldDomain(DomainOf(lane)))
+}
+
+// DomainOf returns the domain of a lane that holds mail for one domain: the part
+// before the @, behind which the source that it leaves from may be named. Of
+// other lanes it returns what is no domain.
+func DomainOf(lane queue.Lane) string {
+	domain, _, _ := strings.Cut(string(lane), "@")
+	return domain
 }
 
 // sameDomain compares with a selector's domain, of which empty means any.

@@ -129,6 +129,7 @@ func TestASuspensionMatchesWhatItNames(t *testing.T) {
 	t.Parallel()
 	mail := suspension.Mail{Lane: "example.org", Domain: "Example.ORG", Account: "shop", Sender: "shop.example"}
 	routed := suspension.Mail{Lane: "smarthost", Domain: "example.org", Account: "shop"}
+	sourced := suspension.Mail{Lane: "example.org@news", Domain: "example.org", Account: "news"}
 	idn := suspension.Mail{Lane: "xn--bcher-kva.example", Domain: "bücher.example", Account: "shop"}
 	for _, c := range []struct {
 		name        string
@@ -138,6 +139,7 @@ func TestASuspensionMatchesWhatItNames(t *testing.T) {
 	}{
 		{"the domain and so its lane", suspension.Selector{Domain: "example.org"}, mail, true, true},
 		{"the domain in a route's lane", suspension.Selector{Domain: "example.org"}, routed, true, false},
+		{"the domain in its lane of a source", suspension.Selector{Domain: "example.org"}, sourced, true, true},
 		{"a domain above", suspension.Selector{Domain: "org"}, mail, false, false},
 		{"an internationalised domain", suspension.Selector{Domain: "BÜCHER.example"}, idn, true, true},
 		{"the lane", suspension.Selector{Lane: "smarthost"}, routed, true, true},
