@@ -14,7 +14,8 @@ const (
 	maxMX     = 50 // records kept of one answer; a mail domain has at most a few
 	maxAddrs  = 32
 	maxTexts  = 100
-	maxTextKB = 8 // larger TXT answers are returned but not cached
+	maxTLSA   = 50
+	maxTextKB = 8 // larger TXT and TLSA answers are returned but not cached
 	maxChain  = 10
 )
 
@@ -29,7 +30,8 @@ type answer struct {
 
 	mx    []Record
 	addrs []netip.Addr
-	texts []string // TXT, or names for PTR
+	texts []string // TXT, or names for PTR and CNAME
+	tlsa  []TLSA
 
 	stored, expires time.Time
 	use             use
@@ -66,6 +68,9 @@ func (r *Resolver) resolve(ctx context.Context, k key) *answer {
 			return fail
 		}
 		c.ad = c.ad && m.AuthenticatedData
+		if k.qtype == dns.TypeCNAME { // The record itself is wanted, not where it leads.
+			return r.read(m, c, k.qtype)
+		}
 		switch c.walk(m) {
 		case chainBroken:
 			return r.failure(KindCNAME, "the CNAME chain loops or is longer than 10", nil)
@@ -139,9 +144,9 @@ func (r *Resolver) read(m *dns.Msg, c chain, qtype uint16) *answer {
 			c.ttl = min(c.ttl, seconds(h.Ttl))
 		}
 	}
-	if len(a.mx)+len(a.addrs)+len(a.texts) > 0 {
+	if len(a.mx)+len(a.addrs)+len(a.texts)+len(a.tlsa) > 0 {
 		a.expires = a.stored.Add(clamp(c.ttl, r.o.MinTTL, r.o.MaxTTL))
-		a.keep = len(a.texts) == 0 || size <= maxTextKB<<10
+		a.keep = len(a.texts)+len(a.tlsa) == 0 || size <= maxTextKB<<10
 		return a
 	}
 	a.kind, a.detail = KindNoData, "the name has no "+dns.TypeToString[qtype]+" record"
@@ -178,6 +183,13 @@ func (a *answer) add(rr dns.RR) bool {
 			a.texts = append(a.texts, displayName(rr.Ptr))
 			return true
 		}
+	case *dns.CNAME:
+		if len(a.texts) == 0 {
+			a.texts = append(a.texts, displayName(rr.Target))
+			return true
+		}
+	case *dns.TLSA:
+		return a.addTLSA(rr)
 	}
 	return false
 }

@@ -8,14 +8,14 @@ import "net/netip"
 func (r *Resolver) arrange(c *compiled) Plan {
 	p := Plan{
 		Domain: c.domain, Site: c.site, Pool: c.pool,
-		AD: c.ad, Implicit: c.implicit, AllowPrivate: r.o.AllowPrivate,
+		AD: c.ad, MXName: c.mxName, Implicit: c.implicit, AllowPrivate: r.o.AllowPrivate,
 		Hosts: make([]Host, len(c.hosts)),
 	}
 	total := 0
 	for i := range c.hosts {
 		h := &c.hosts[i]
 		total += len(h.v4) + len(h.v6)
-		p.Hosts[i] = Host{Name: h.Record.Host, Preference: h.Preference, AD: h.ad}
+		p.Hosts[i] = Host{Name: h.Record.Host, Preference: h.Preference, AD: h.ad, AddrName: h.name}
 	}
 	buf := make([]netip.Addr, 0, total)
 	for i := range c.hosts {

@@ -5,7 +5,8 @@
 // preference, hosts of equal preference shuffled on every call, the domain
 // itself where there is no MX, null MX (RFC 7505), CNAMEs, loops back to
 // ourselves, and it drops addresses that no mail server on the Internet has
-// (see [ProhibitedAddr]). [Routes] is the operator's table of domains that go
+// (see [ProhibitedAddr]). It also answers single questions: TXT, PTR, addresses,
+// TLSA and CNAME. [Routes] is the operator's table of domains that go
 // through a smart host instead; looking it up costs no DNS.
 //
 // It promises that trouble of DNS or of our own is always reported as
@@ -17,5 +18,6 @@
 // addresses to give up on, TLS policy (the AD bits are carried in Plan and
 // Host for it), and how long to keep retrying. It does not validate DNSSEC: it
 // trusts the AD bit of resolvers on this host, or of those
-// [Options.TrustAD] vouches for.
+// [Options.TrustAD] vouches for. What domains ask of TLS is the business of
+// mx/dane and mx/mtasts.
 package mx

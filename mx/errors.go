@@ -3,6 +3,7 @@ package mx
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // ErrClosed is wrapped by the temporary errors of a closed [Resolver].
@@ -23,6 +24,7 @@ const (
 	KindBogus      Kind = "bogus"      // the resolver says DNSSEC validation failed
 	KindCNAME      Kind = "cname"      // a chain of CNAMEs that loops or is too long
 	KindUnroutable Kind = "unroutable" // none of the mail servers has a usable address now
+	KindGone       Kind = "gone"       // none of the mail servers that the domain names exists
 	KindLoop       Kind = "loop"       // the best mail server is this one
 	KindProhibited Kind = "prohibited" // only private or reserved addresses
 )
@@ -52,6 +54,21 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, such as the context's error, or nil.
 func (e *Error) Unwrap() error { return e.err }
 
+// goneFor is how long the mail servers of a domain may be missing before that is
+// taken for what the domain wants. Until then it may be moving.
+const goneFor = 24 * time.Hour
+
+// After returns the error as it stands when it has been met for so long: one of
+// [KindGone] is final after a day, the others stay what they are.
+func (e *Error) After(lasted time.Duration) *Error {
+	if e.Kind != KindGone || lasted < goneFor {
+		return e
+	}
+	final := *e
+	final.Code, final.Enhanced, final.Temporary = 550, "5.4.4", false
+	return &final
+}
+
 func newError(k Kind, domain, detail string) *Error {
 	e := &Error{Kind: k, Domain: domain, Detail: detail}
 	switch k {
@@ -67,7 +84,7 @@ func newError(k Kind, domain, detail string) *Error {
 		e.Code, e.Enhanced = 550, "5.4.6"
 	case KindBogus:
 		e.Code, e.Enhanced, e.Temporary = 451, "4.7.5", true
-	case KindUnroutable:
+	case KindUnroutable, KindGone:
 		e.Code, e.Enhanced, e.Temporary = 451, "4.4.4", true
 	default: // KindTrouble, KindCNAME, and whatever is unknown.
 		e.Code, e.Enhanced, e.Temporary = 451, "4.4.3", true

@@ -15,6 +15,8 @@ import (
 const (
 	// ednsSize avoids fragments on any path; the DNS flag day value.
 	ednsSize = 1232
+	// readSize has room for servers that send more than they were asked to.
+	readSize = 4096
 	// serverRest is how long a server that did not answer is asked last.
 	serverRest = 30 * time.Second
 )
@@ -211,7 +213,7 @@ func (r *Resolver) exchange(ctx context.Context, network string, s *server, q *d
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	conn := &dns.Conn{Conn: raw, UDPSize: ednsSize}
+	conn := &dns.Conn{Conn: raw, UDPSize: readSize}
 	if err := conn.WriteMsg(q); err != nil {
 		return nil, err
 	}

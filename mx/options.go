@@ -62,6 +62,9 @@ type Options struct {
 	// interfaces, loopback excepted; an empty slice means none, which is right
 	// when nothing of ours listens on the port mail is sent to.
 	OwnAddrs []netip.Addr
+	// PublicAddrs are further addresses that lead here, such as those of a NAT
+	// before this host.
+	PublicAddrs []netip.Addr
 	// MaxHosts and MaxAddrs bound one plan. Default 8 and 10.
 	MaxHosts, MaxAddrs int
 

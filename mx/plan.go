@@ -28,6 +28,9 @@ type Plan struct {
 	// AD is set when the MX answer is authenticated, or its absence where the
 	// domain itself is the host. Also see [Host.AD].
 	AD bool
+	// MXName is the domain that has the MX records: Domain, or where its CNAMEs
+	// led. It is empty where the plan is not made of MX records.
+	MXName string
 	// Implicit is set when the domain has no MX and is its own host.
 	Implicit bool
 	// Route is the id of the static route, or "" when DNS made the plan.
@@ -45,8 +48,12 @@ type Host struct {
 	Preference uint16
 	// Addrs are the addresses in the order to try, families alternating.
 	Addrs []netip.Addr
-	// AD is set when the addresses are authenticated.
+	// AD is set when the addresses are authenticated, and with them every
+	// CNAME between Name and AddrName.
 	AD bool
+	// AddrName is the name that has the addresses: Name, or where its CNAMEs
+	// led. It is empty where DNS was not asked.
+	AddrName string
 	// Via has port, TLS and credentials when the host comes from a static
 	// route; nil means an ordinary mail server.
 	Via *SmartHost
@@ -111,6 +118,7 @@ func (r *Resolver) isOwn(a netip.Addr) bool {
 // compiled is all that is known of a domain's hosts, before any shuffling.
 type compiled struct {
 	domain, site, pool string
+	mxName             string // where the CNAMEs of the domain led
 	ad, implicit       bool
 	hosts              []compiledHost // by preference
 	stored, expires    time.Time
@@ -120,6 +128,7 @@ type compiled struct {
 type compiledHost struct {
 	Record
 	v4, v6 []netip.Addr
+	name   string // where the CNAMEs led
 	ad     bool
 }
 
@@ -134,6 +143,7 @@ func (r *Resolver) compile(ctx context.Context, domain string, fresh bool) (*com
 	var targets []Record
 	switch a.kind {
 	case "":
+		c.mxName = a.name
 		if targets, err = r.targets(domain, a.mx); err != nil {
 			return nil, err
 		}
@@ -172,7 +182,7 @@ func (r *Resolver) targets(domain string, records []Record) ([]Record, error) {
 		return nil, newError(KindNullMX, domain, "the domain takes no mail (null MX)")
 	}
 	if len(usable) == 0 {
-		return nil, newError(KindUnroutable, domain, "no MX record of the domain names a valid host")
+		return nil, newError(KindGone, domain, "no MX record of the domain names a valid host")
 	}
 	shuffle(usable, r.o.Rand)
 	slices.SortStableFunc(usable, func(a, b Record) int { return int(a.Preference) - int(b.Preference) })
@@ -221,7 +231,7 @@ func (r *Resolver) choose(c *compiled, targets []Record, found []hostAddrs) erro
 			v4, v6 = permitted(v4), permitted(v6)
 		}
 		if h.kind == "" && len(v4)+len(v6) > 0 {
-			c.hosts = append(c.hosts, compiledHost{targets[i], v4, v6, h.ad})
+			c.hosts = append(c.hosts, compiledHost{targets[i], v4, v6, h.name, h.ad})
 			continue
 		}
 		out.count(targets[i].Host, h)
@@ -268,5 +278,5 @@ func (t *tally) verdict(c *compiled, own bool) error {
 	case c.implicit:
 		return newError(KindNoData, c.domain, "the domain has no mail server and no address (neither MX, A nor AAAA)")
 	}
-	return newError(KindUnroutable, c.domain, "no mail server of the domain can be found; "+t.absent.Domain+": "+strings.TrimSpace(t.absent.Detail))
+	return newError(KindGone, c.domain, "no mail server of the domain can be found; "+t.absent.Domain+": "+strings.TrimSpace(t.absent.Detail))
 }

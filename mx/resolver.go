@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +70,7 @@ func New(o Options) (*Resolver, error) {
 			return nil, err
 		}
 	}
-	for _, a := range own {
+	for _, a := range slices.Concat(own, o.PublicAddrs) {
 		r.own[a.Unmap()] = struct{}{}
 	}
 	return r, nil

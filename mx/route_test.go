@@ -140,13 +140,12 @@ func TestRoutes(t *testing.T) {
 		"first.example.org": "exact first", "second.example.org": "org", "example.org": "rest",
 		"late.example": "rest", "[192.0.2.1]": "literal", "[192.0.2.2]": "rest", "not a domain": "rest", "": "rest",
 	} {
-		got, ok := routes.Lookup(domain)
-		if ok != (id != "") || got.ID != id {
-			t.Errorf("%q goes by %q, %v; want %q", domain, got.ID, ok, id)
+		if got := routes.Find(mx.Mail{Domain: domain}).Route(0); got.ID != id || got.ByMX() != (id == "") {
+			t.Errorf("%q goes by %q; want %q", domain, got.ID, id)
 		}
 	}
 	var none *mx.Routes
-	if _, ok := none.Lookup("example.com"); ok {
+	if c := none.Find(mx.Mail{Domain: "example.com"}); c.Len() != 1 || !c.Route(0).ByMX() {
 		t.Error("the nil table has a route")
 	}
 	for _, bad := range []string{"", "*.", "**", "*example.com", "a.*.com", "*.*.com", "a b", ".example.com", "*.[192.0.2.1]"} {
@@ -163,8 +162,7 @@ func TestRouteIDs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		route, _ := routes.Lookup("x.example")
-		return route.ID
+		return routes.Find(mx.Mail{Domain: "x.example"}).Route(0).ID
 	}
 	if got := id("smtp://relay.example"); got != "via:relay.example:587" {
 		t.Errorf("id = %s", got)

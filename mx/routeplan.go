@@ -14,7 +14,7 @@ import (
 // named the host. That a smart host cannot be found is always a temporary
 // [*Error]: the configuration is wrong, not the recipient.
 func (r *Resolver) PlanRoute(ctx context.Context, route Route) (Plan, error) {
-	p := Plan{Domain: route.ID, Site: "route:" + route.ID, Pool: "route:" + route.ID, Route: route.ID, AllowPrivate: true}
+	p := Plan{Domain: route.ID, Site: route.Site(), Pool: sitePrefix + route.ID, Route: route.ID, AllowPrivate: true}
 	var last *Error
 	for i := range route.Hosts {
 		via := route.Hosts[i]

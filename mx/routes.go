@@ -3,6 +3,7 @@ package mx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,59 +14,80 @@ type Route struct {
 	Hosts []SmartHost
 }
 
-// Rule gives the domains of a pattern a route. The pattern is a domain, a
-// suffix such as "*.example.com" (every domain below example.com, but not
-// example.com itself), or "*".
+// ByMX reports whether the route is the mail exchangers of the domain.
+func (r Route) ByMX() bool { return len(r.Hosts) == 0 }
+
+// Mail is what a rule is chosen by.
+type Mail struct {
+	Account string // that sent it
+	Sender  string // domain of the reverse-path, or of the author where that is null
+	Domain  string // of the recipient
+}
+
+// Rule gives mail a route. A pattern is a domain, a suffix such as
+// "*.example.com" (every domain below example.com, but not example.com itself),
+// or "*". All of Pattern, Sender and Account must match.
 type Rule struct {
-	Pattern string
-	Route   Route
+	Pattern string // of the recipient's domain
+	Sender  string // pattern of the sender's domain; empty: any, also none
+	Account string // empty: any
+
+	Route  Route
+	Then   []Step // what follows where Route does not do
+	Source string // name of the source address; empty: the system's choice
+	TLS    string // asked of mail exchangers; empty: nothing special
 }
 
 // Routes is the operator's table of routes. It does not change, and is safe
 // for concurrent use. The nil table has no routes.
 type Routes struct {
-	rules   []Rule
-	exact   map[string]int // place of the first rule
-	suffix  map[string]int // by what follows "*."
-	any     int            // -1: none
-	simple  bool           // only "*"
-	nothing bool
+	rules    []rule
+	exact    map[string][]int // places of the rules, ascending
+	suffix   map[string][]int // by what follows "*."
+	any      []int
+	bySender bool // any rule asks for the sender
+}
+
+// rule is a Rule that has been read.
+type rule struct {
+	chain      Chain
+	account    string
+	senderKind matchKind
+	sender     string // empty: any
 }
 
 // NewRoutes makes a table in which the first matching rule counts. A route
 // with an empty ID gets one made of its hosts, without anything secret, which
-// stays the same over restarts. It fails on patterns that are not valid.
+// stays the same over restarts. It fails on patterns that are not valid and on
+// rules that lead to one place twice.
 func NewRoutes(rules []Rule) (*Routes, error) {
-	t := &Routes{exact: make(map[string]int), suffix: make(map[string]int), any: -1}
-	for i, rule := range rules {
-		kind, domain, err := parsePattern(rule.Pattern)
+	t := &Routes{exact: make(map[string][]int), suffix: make(map[string][]int)}
+	for i, given := range rules {
+		kind, domain, err := parsePattern(given.Pattern)
 		if err != nil {
-			return nil, fmt.Errorf("route %q: %w", clip(rule.Pattern), err)
+			return nil, fmt.Errorf("route %q: %w", clip(given.Pattern), err)
 		}
-		if rule.Route.ID == "" {
-			rule.Route.ID = defaultID(rule.Route.Hosts)
+		r := rule{account: given.Account}
+		if s := strings.TrimSpace(given.Sender); s != "" && s != "*" {
+			if r.senderKind, r.sender, err = parsePattern(s); err != nil {
+				return nil, fmt.Errorf("route of sender %q: %w", clip(s), err)
+			}
+			t.bySender = true
 		}
-		t.rules = append(t.rules, rule)
+		if r.chain, err = newChain(given); err != nil {
+			return nil, fmt.Errorf("route %q: %w", clip(given.Pattern), err)
+		}
+		t.rules = append(t.rules, r)
 		switch kind {
 		case matchAny:
-			if t.any < 0 {
-				t.any = i
-			}
+			t.any = append(t.any, i)
 		case matchSuffix:
-			first(t.suffix, domain, i)
+			t.suffix[domain] = append(t.suffix[domain], i)
 		case matchExact:
-			first(t.exact, domain, i)
+			t.exact[domain] = append(t.exact[domain], i)
 		}
 	}
-	t.nothing = len(rules) == 0
-	t.simple = len(t.exact)+len(t.suffix) == 0
 	return t, nil
-}
-
-func first(m map[string]int, k string, i int) {
-	if _, ok := m[k]; !ok {
-		m[k] = i
-	}
 }
 
 func defaultID(hosts []SmartHost) string {
@@ -107,43 +129,73 @@ func parsePattern(p string) (matchKind, string, error) {
 	return kind, domain, nil
 }
 
-// Lookup returns the route for a recipient domain, and false when its mail
-// goes by MX. It asks no DNS and costs less than a microsecond. A domain that
-// is not valid can only match "*". The hosts of the route must not be changed.
-func (t *Routes) Lookup(domain string) (Route, bool) {
-	if t == nil || t.nothing {
-		return Route{}, false
+// Find returns the way of mail by the first rule that matches, or the zero Chain
+// if none does. It asks no DNS and costs about a microsecond. A domain that is
+// not valid can only match "*". What it returns must not be changed.
+func (t *Routes) Find(m Mail) Chain {
+	if t == nil || len(t.rules) == 0 {
+		return Chain{}
 	}
-	best := t.any
-	if !t.simple {
-		if name, err := NormalizeDomain(domain); err == nil {
-			best = t.match(name)
+	sender := ""
+	if t.bySender && m.Sender != "" {
+		sender, _ = NormalizeDomain(m.Sender)
+	}
+	best := t.first(t.any, len(t.rules), m.Account, sender)
+	if len(t.exact)+len(t.suffix) > 0 {
+		if name, err := NormalizeDomain(m.Domain); err == nil {
+			best = t.match(name, best, m.Account, sender)
 		}
 	}
-	if best < 0 || len(t.rules[best].Route.Hosts) == 0 {
-		return Route{}, false
+	if best == len(t.rules) {
+		return Chain{}
 	}
-	return t.rules[best].Route, true
+	return t.rules[best].chain
 }
 
-// match returns the place of the first rule for a normal domain, or -1.
-func (t *Routes) match(name string) int {
-	best := t.any
-	consider := func(i int, ok bool) {
-		if ok && (best < 0 || i < best) {
-			best = i
-		}
-	}
-	i, ok := t.exact[name]
-	consider(i, ok)
+// Leads reports whether a class of failure leads anywhere in any route.
+func (t *Routes) Leads(class string) bool {
+	return t != nil && class != "" && slices.ContainsFunc(t.rules, func(r rule) bool {
+		return slices.ContainsFunc(r.chain.steps, func(s Step) bool { return s.leads(class) })
+	})
+}
+
+// match returns the place of the first rule for a normal domain, if that is
+// before best.
+func (t *Routes) match(name string, best int, account, sender string) int {
+	best = t.first(t.exact[name], best, account, sender)
 	for rest := name; len(t.suffix) > 0; {
 		_, parent, more := strings.Cut(rest, ".")
 		if !more || strings.HasPrefix(name, "[") {
 			break
 		}
-		i, ok := t.suffix[parent]
-		consider(i, ok)
+		best = t.first(t.suffix[parent], best, account, sender)
 		rest = parent
 	}
 	return best
+}
+
+// first returns the first of some places whose rule is for account and sender,
+// if that is before best.
+func (t *Routes) first(places []int, best int, account, sender string) int {
+	for _, i := range places {
+		if i >= best {
+			break
+		}
+		if t.rules[i].isFor(account, sender) {
+			return i
+		}
+	}
+	return best
+}
+
+func (r *rule) isFor(account, sender string) bool {
+	switch {
+	case r.account != "" && r.account != account:
+		return false
+	case r.sender == "":
+		return true
+	case r.senderKind == matchSuffix:
+		return strings.HasSuffix(sender, "."+r.sender)
+	}
+	return sender == r.sender
 }

@@ -7,7 +7,8 @@
 // name can be made to fail ([Server.Set]) and zones can be replaced
 // ([Server.Load]); it counts what it was asked ([Server.Count]).
 //
-// It does no DNSSEC: the AD bit is set where a [Behavior] says so. It keeps a
+// It does no DNSSEC: the AD bit is set where a [Behavior] says so, and for zones
+// that [Server.Authenticate] names. It keeps a
 // counter for each name and type asked for, so it is not for use beyond
 // loopback.
 package dnssim

@@ -35,6 +35,7 @@ type Server struct {
 	zones     zones
 	behaviors map[target]*planned
 	asked     map[target]*tally
+	signed    map[string]bool // the apexes of zones that count as authenticated
 }
 
 type tally struct{ all, tcp int }
@@ -48,6 +49,7 @@ func New(o Options) (*Server, error) {
 		zones:     make(zones),
 		behaviors: make(map[target]*planned),
 		asked:     make(map[target]*tally),
+		signed:    make(map[string]bool),
 	}
 	if s.addr == "" {
 		s.addr = "127.0.0.1:0"
@@ -90,6 +92,16 @@ func (s *Server) Load(origin, text string) error {
 	defer s.mu.Unlock()
 	s.zones[z.apex] = z
 	return nil
+}
+
+// Authenticate makes answers from the zone with this apex carry the AD bit, as a
+// validating resolver's do for a signed zone; where CNAMEs lead through several
+// zones, all of them must be so. The zone may be loaded before or after. Nothing
+// is signed.
+func (s *Server) Authenticate(apex string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signed[canonical(apex)] = true
 }
 
 // Start listens and answers until [Server.Close].
@@ -253,7 +265,8 @@ func (s *Server) reply(req *dns.Msg, q dns.Question, overTCP bool) (planned, *dn
 	if b.Lame {
 		return b, m
 	}
-	m.RecursionAvailable, m.AuthenticatedData = true, b.Authenticated
+	m.RecursionAvailable = true
+	m.Authoritative = !req.RecursionDesired // it is a resolver and the server of its zones in one
 	switch {
 	case b.Rcode != "":
 		m.Rcode = b.rcode
@@ -261,8 +274,9 @@ func (s *Server) reply(req *dns.Msg, q dns.Question, overTCP bool) (planned, *dn
 			m.Ns = []dns.RR{makeSOA(".")}
 		}
 	default:
-		s.zones.resolve(m, q, !b.Unfollowed)
+		s.zones.resolve(m, q, !b.Unfollowed, s.signed)
 	}
+	m.AuthenticatedData = m.AuthenticatedData || b.Authenticated
 	return b, m
 }
 

@@ -221,3 +221,29 @@ func TestStartAndClose(t *testing.T) {
 		t.Error("a closed server replied")
 	}
 }
+
+func TestAuthenticatedZones(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if err := s.Load("signed.test", "@ MX 10 mx\nmx A 192.0.2.7\n_25._tcp.mx TLSA 3 1 1 00\ninside CNAME mx\noutside CNAME www.sim.test.\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load("unsigned.test", "in CNAME mx.signed.test.\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.Authenticate("Signed.test")
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		ad    bool
+	}{
+		{"signed.test.", dns.TypeMX, true}, {"_25._tcp.mx.signed.test.", dns.TypeTLSA, true},
+		{"none.signed.test.", dns.TypeA, true}, {"mx.signed.test.", dns.TypeTXT, true}, {"inside.signed.test.", dns.TypeA, true},
+		{"outside.signed.test.", dns.TypeA, false}, {"outside.signed.test.", dns.TypeCNAME, true},
+		{"in.unsigned.test.", dns.TypeA, false}, {"sim.test.", dns.TypeMX, false}, {"nowhere.", dns.TypeMX, false},
+	} {
+		if m := ask(t, s, "udp", c.name, c.qtype); m.AuthenticatedData != c.ad {
+			t.Errorf("%s %s: AD = %v; want %v", c.name, dns.TypeToString[c.qtype], m.AuthenticatedData, c.ad)
+		}
+	}
+}

@@ -132,16 +132,19 @@ func (zs zones) of(name string) *zone {
 	}
 }
 
-// resolve fills in the answer to one question, following CNAMEs.
-func (zs zones) resolve(m *dns.Msg, q dns.Question, followCNAME bool) {
+// resolve fills in the answer to one question, following CNAMEs. The answer is
+// authenticated when every zone it comes from is.
+func (zs zones) resolve(m *dns.Msg, q dns.Question, followCNAME bool, authenticated map[string]bool) {
 	name := canonical(q.Name)
+	m.AuthenticatedData = true
 	for range maxChain {
 		z := zs.of(name)
 		if z == nil {
-			m.Rcode = dns.RcodeNameError
+			m.Rcode, m.AuthenticatedData = dns.RcodeNameError, false
 			m.Ns = []dns.RR{makeSOA(".")}
 			return
 		}
+		m.AuthenticatedData = m.AuthenticatedData && authenticated[z.apex]
 		rrs, exists := z.find(name)
 		target, found := "", false
 		for _, rr := range rrs {
