@@ -28,11 +28,15 @@ type State string
 const (
 	// Active keys sign.
 	Active State = "active"
-	// Published keys are in the DNS, or about to be, and do not sign yet.
+	// Published keys are in the DNS, or about to be, and do not sign yet: they
+	// are the next ones.
 	Published State = "published"
 	// Retired keys sign no more; their record stays until the last signature
 	// made with them has expired.
 	Retired State = "retired"
+	// Revoked keys have lost their private half. What is left tells the
+	// operator to publish their record with an empty p=.
+	Revoked State = "revoked"
 )
 
 // rsaBits is the size of keys made here: what receivers ask for (RFC 8301
@@ -54,8 +58,14 @@ type Key struct {
 	State State
 	// Created orders keys of one algorithm: the newest active one signs.
 	Created time.Time
+	// Since is when the key came to its state, if that is known.
+	Since time.Time `json:",omitzero"`
+	// Seen is when the key's record was first found in the DNS by a [Rotator].
+	Seen time.Time `json:",omitzero"`
+	// Missed is since when a record that was seen is gone; zero while it is there.
+	Missed time.Time `json:",omitzero"`
 
-	private crypto.Signer
+	private crypto.Signer // nil if Revoked
 }
 
 // NewKey makes a key of the private key, an *rsa.PrivateKey of 1024 to 4096
@@ -84,9 +94,25 @@ func NewKey(domain, selector string, private crypto.Signer, state State, created
 	}, nil
 }
 
+// revokedKey makes what is left of a key whose private half was deleted.
+func revokedKey(domain, selector string, algorithm Algorithm, created time.Time) (Key, error) {
+	name, err := normalDomain(domain)
+	if err != nil {
+		return Key{}, err
+	}
+	if !validSelector(selector) || algorithm != RSA && algorithm != Ed25519 {
+		return Key{}, fmt.Errorf("revoked key %q of algorithm %q is not valid", selector, algorithm)
+	}
+	return Key{Domain: name, Selector: selector, Algorithm: algorithm, State: Revoked, Created: created.UTC()}, nil
+}
+
 // Generate makes an active key of domain with the selector that [Selector]
 // gives for now. An RSA key takes some tenths of a second.
 func Generate(domain string, algorithm Algorithm, now time.Time) (Key, error) {
+	return generate(domain, Selector(algorithm, now), algorithm, Active, now)
+}
+
+func generate(domain, selector string, algorithm Algorithm, state State, now time.Time) (Key, error) {
 	var private crypto.Signer
 	var err error
 	switch algorithm {
@@ -100,7 +126,9 @@ func Generate(domain string, algorithm Algorithm, now time.Time) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("generate %s key: %w", algorithm, err)
 	}
-	return NewKey(domain, Selector(algorithm, now), private, Active, now)
+	k, err := NewKey(domain, selector, private, state, now)
+	k.Since = k.Created
+	return k, err
 }
 
 // Selector returns the selector of a key made at the given time, such as

@@ -250,7 +250,7 @@ func TestNodesAgreeOnOneKey(t *testing.T) {
 	}
 }
 
-func recordOf(t *testing.T, k Key) string {
+func recordOf(t testing.TB, k Key) string {
 	t.Helper()
 	r, err := RecordFor(k)
 	if err != nil {

@@ -64,11 +64,16 @@ func checked(key crypto.Signer) (crypto.Signer, error) {
 
 // storedKey is the form in which keys are kept.
 type storedKey struct {
-	Domain   string    `json:"domain"`
-	Selector string    `json:"selector"`
-	State    State     `json:"state"`
-	Created  time.Time `json:"created"`
-	Private  string    `json:"private"` // PKCS#8, PEM
+	Domain    string    `json:"domain"`
+	Selector  string    `json:"selector"`
+	State     State     `json:"state"`
+	Created   time.Time `json:"created"`
+	Private   string    `json:"private,omitempty"`   // PKCS#8, PEM; not of revoked keys
+	Algorithm Algorithm `json:"algorithm,omitempty"` // of revoked keys only
+
+	Since  time.Time `json:"since,omitzero"`
+	Seen   time.Time `json:"seen,omitzero"`
+	Missed time.Time `json:"missed,omitzero"`
 }
 
 // EncodeKeys writes the keys down for a [KeyStore], private keys included and
@@ -76,12 +81,20 @@ type storedKey struct {
 func EncodeKeys(keys []Key) ([]byte, error) {
 	stored := make([]storedKey, 0, len(keys))
 	for _, k := range keys {
-		der, err := x509.MarshalPKCS8PrivateKey(k.private)
-		if err != nil {
-			return nil, fmt.Errorf("encode private key of %s: %w", k.ID(), err)
+		s := storedKey{
+			Domain: k.Domain, Selector: k.Selector, State: k.State, Created: k.Created,
+			Since: k.Since, Seen: k.Seen, Missed: k.Missed,
 		}
-		block := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-		stored = append(stored, storedKey{k.Domain, k.Selector, k.State, k.Created, string(block)})
+		if k.State == Revoked {
+			s.Algorithm = k.Algorithm
+		} else {
+			der, err := x509.MarshalPKCS8PrivateKey(k.private)
+			if err != nil {
+				return nil, fmt.Errorf("encode private key of %s: %w", k.ID(), err)
+			}
+			s.Private = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		}
+		stored = append(stored, s)
 	}
 	return json.Marshal(stored)
 }
@@ -94,15 +107,23 @@ func DecodeKeys(b []byte) ([]Key, error) {
 	}
 	keys := make([]Key, 0, len(stored))
 	for _, s := range stored {
-		private, err := ParsePrivateKey([]byte(s.Private))
+		k, err := s.key()
 		if err != nil {
 			return nil, fmt.Errorf("decode dkim key %s of %s: %w", s.Selector, s.Domain, err)
 		}
-		k, err := NewKey(s.Domain, s.Selector, private, s.State, s.Created)
-		if err != nil {
-			return nil, fmt.Errorf("decode dkim key %s of %s: %w", s.Selector, s.Domain, err)
-		}
+		k.Since, k.Seen, k.Missed = s.Since, s.Seen, s.Missed
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+func (s storedKey) key() (Key, error) {
+	if s.State == Revoked {
+		return revokedKey(s.Domain, s.Selector, s.Algorithm, s.Created)
+	}
+	private, err := ParsePrivateKey([]byte(s.Private))
+	if err != nil {
+		return Key{}, err
+	}
+	return NewKey(s.Domain, s.Selector, private, s.State, s.Created)
 }

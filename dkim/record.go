@@ -25,22 +25,35 @@ type Record struct {
 	Value string `json:"value"`
 }
 
-// RecordFor returns the record that publishes the key.
+// RecordFor returns the record that should be in the DNS for the key: the one
+// that publishes it, or [RevokedRecord] if the key is Revoked.
 func RecordFor(k Key) (Record, error) {
+	if k.private == nil {
+		return RevokedRecord(k), nil
+	}
+	public, err := publicText(k)
+	if err != nil {
+		return Record{}, err
+	}
+	return recordWith(k, public), nil
+}
+
+// publicText is the p= tag of a key that has its private half.
+func publicText(k Key) (string, error) {
 	var public []byte
 	switch pub := k.private.Public().(type) {
 	case *rsa.PublicKey:
 		der, err := x509.MarshalPKIXPublicKey(pub)
 		if err != nil {
-			return Record{}, fmt.Errorf("encode public key of %s: %w", k.ID(), err)
+			return "", fmt.Errorf("encode public key of %s: %w", k.ID(), err)
 		}
 		public = der
 	case ed25519.PublicKey:
 		public = pub // RFC 8463 §4: the 32 octets alone.
 	default:
-		return Record{}, fmt.Errorf("key %s: no record for a public key of type %T", k.ID(), pub)
+		return "", fmt.Errorf("key %s: no record for a public key of type %T", k.ID(), pub)
 	}
-	return recordWith(k, base64.StdEncoding.EncodeToString(public)), nil
+	return base64.StdEncoding.EncodeToString(public), nil
 }
 
 // RevokedRecord returns the record to publish in place of the key's when

@@ -90,3 +90,22 @@ func (s *memoryStore) put(t *testing.T, keys ...Key) {
 	defer s.mu.Unlock()
 	s.set(keys[0].Domain, record)
 }
+
+func (s *memoryStore) Change(_ context.Context, domain string, edit func([]Key) ([]Key, bool)) ([]Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys, err := s.get(domain)
+	if err != nil {
+		return nil, err
+	}
+	edited, changed := edit(keys)
+	if !changed {
+		return keys, nil
+	}
+	record, err := EncodeKeys(edited)
+	if err != nil {
+		return nil, err
+	}
+	s.set(domain, record)
+	return edited, nil
+}
