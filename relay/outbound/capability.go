@@ -13,12 +13,14 @@ type capabilities struct {
 	smtputf8   bool
 	dsn        bool
 	startTLS   bool
+	requireTLS bool // RFC 8689
 	authPlain  bool
 	authLogin  bool
 	sized      bool  // SIZE is offered
 	size       int64 // its maximum; 0: none said (RFC 1870 §4)
 	rcptMax    int   // RFC 9422; 0: none said
 	mailMax    int
+	domainMax  int // of the recipients of a session
 }
 
 // parseCapabilities reads the lines after the first of a reply to EHLO, in
@@ -46,6 +48,8 @@ func parseCapabilities(text []byte) capabilities {
 			c.dsn = true
 		case "STARTTLS":
 			c.startTLS = true
+		case "REQUIRETLS":
+			c.requireTLS = true
 		case "AUTH":
 			for _, m := range args {
 				c.authPlain = c.authPlain || m == "PLAIN"
@@ -76,6 +80,8 @@ func (c *capabilities) limits(args []string) {
 			c.rcptMax = int(n)
 		case "MAILMAX":
 			c.mailMax = int(n)
+		case "RCPTDOMAINMAX":
+			c.domainMax = int(n)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // appendMail writes MAIL with the parameters that the peer offers.
-func appendMail(b []byte, e *queue.Envelope, size int64, c *capabilities, utf8 bool) ([]byte, error) {
+func appendMail(b []byte, e *queue.Envelope, size int64, c *capabilities, utf8, requireTLS bool) ([]byte, error) {
 	b = append(b, "MAIL FROM:"...)
 	b, err := appendPath(b, e.ReversePath, utf8)
 	if err != nil {
@@ -26,6 +26,9 @@ func appendMail(b []byte, e *queue.Envelope, size int64, c *capabilities, utf8 b
 	}
 	if utf8 {
 		b = append(b, " SMTPUTF8"...)
+	}
+	if requireTLS {
+		b = append(b, " REQUIRETLS"...)
 	}
 	if c.dsn {
 		switch e.Ret {

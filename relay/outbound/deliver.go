@@ -37,10 +37,11 @@ type delivery struct {
 type facts struct {
 	host         string
 	addr         netip.AddrPort
+	local        netip.Addr
 	tls, tlsPeer string
+	policy       string
+	fault        string // of TLS, as in RFC 8460 §4.3
 }
-
-func (s *session) facts() facts { return facts{s.host, s.addr, s.tls, s.tlsPeer} }
 
 // Deliver sends the transaction's content to its recipients, over a connection
 // of the pool if one is fit, and says what became of each. It waits while the
@@ -57,8 +58,11 @@ func (p *Pool) Deliver(ctx context.Context, t Target, tx *Transaction) Result {
 	defer cancel(nil)
 	d := &delivery{
 		p: p, target: &t, limits: t.Limits, tx: tx, cancel: cancel, start: p.o.Now(),
-		key: poolKey{site: t.Site, helo: t.HELO, tls: t.TLS, auth: t.Auth, local: t.LocalAddr},
 	}
+	if t.TLS.RequireTLS && !t.TLS.required() {
+		t.TLS.Mode = TLSRequired
+	}
+	d.key = keyOf(&t)
 	d.limits.setDefaults()
 	d.prepare()
 	if len(d.open) == 0 {
@@ -107,8 +111,7 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 		d.res.Reused = true
 		f := d.run(ctx, s)
 		if d.over(ctx, f) {
-			d.p.release(d, s)
-			d.finish(f)
+			d.end(ctx, s, f)
 			return
 		}
 		d.p.drop(d, s, true)
@@ -127,26 +130,23 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 			if tried == d.p.o.AddressesPerAttempt || sessions == d.p.o.SessionsPerAttempt {
 				break
 			}
-			if local := d.target.LocalAddr; local.IsValid() && local.Unmap().Is4() != addr.Unmap().Is4() {
+			if _, ok := d.target.localFor(addr); !ok {
 				d.note(&failure{stage: queue.StageConnect, text: "the source address is of the other family"}, facts{host: h.Name})
 				continue
 			}
 			tried++
-			ap := netip.AddrPortFrom(addr, h.port())
-			s, f := d.connect(ctx, h.Name, ap)
+			s, f := d.connect(ctx, h.Name, netip.AddrPortFrom(addr, h.port()))
 			if f != nil {
 				if d.over(ctx, f) {
-					d.p.release(d, nil)
-					d.finish(f)
+					d.end(ctx, nil, f)
 					return
 				}
-				d.note(f, facts{host: h.Name, addr: ap})
+				d.note(f, s.facts())
 				continue
 			}
 			f = d.run(ctx, s)
 			if d.over(ctx, f) {
-				d.p.release(d, s)
-				d.finish(f)
+				d.end(ctx, s, f)
 				return
 			}
 			if !f.refusal {
@@ -163,6 +163,16 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 	d.finish(nil)
 }
 
+// end ends the walk with the session that served it, or with what kept it from
+// going on.
+func (d *delivery) end(ctx context.Context, s *session, f *failure) {
+	if f == nil {
+		s = d.overOther(ctx, s)
+	}
+	d.p.release(d, s)
+	d.finish(f)
+}
+
 // over reports whether the walk ends here, and says so in f if it ends because
 // the context did.
 func (d *delivery) over(ctx context.Context, f *failure) bool {
@@ -176,7 +186,8 @@ func (d *delivery) over(ctx context.Context, f *failure) bool {
 	return f.ours != nil
 }
 
-// connect opens a session, without TLS where opportunistic TLS failed.
+// connect opens a session, without TLS where opportunistic TLS failed. With a
+// failure the session is over, and good for its facts.
 func (d *delivery) connect(ctx context.Context, host string, addr netip.AddrPort) (*session, *failure) {
 	s, f := d.p.open(ctx, d, host, addr, false)
 	if f != nil && f.stage == queue.StageTLS && d.target.TLS.Mode == TLSOpportunistic && !d.over(ctx, f) {
@@ -191,10 +202,12 @@ func (d *delivery) connect(ctx context.Context, host string, addr netip.AddrPort
 		d.res.TLSFailure = why
 		d.p.o.TLSMemory.RememberTLSBroken(ctx, tlsMemoryKey(host, addr), d.p.o.Now(), ttl)
 		d.p.o.Logger.Info("next hop has broken TLS, going on without", "hop", host, "addr", addr.String(), "site", d.target.Site, "error", why)
+		fault := s.fault
 		s, f = d.p.open(ctx, d, host, addr, true)
+		s.fault = fault
 	}
 	if f != nil {
-		return nil, f
+		return s, f
 	}
 	d.res.Connections++
 	if s.tlsSkipped != "" {
@@ -266,8 +279,12 @@ func (d *delivery) decide(i int, from facts, o Outcome, stage queue.Stage, reply
 func (d *delivery) attempt(i int, from facts, stage queue.Stage, reply queue.Reply, text string) {
 	d.res.Recipients[i].Attempt = queue.Attempt{
 		Start: d.start, Took: d.p.o.Now().Sub(d.start), Site: d.target.Site,
-		Host: from.host, Addr: from.addr, TLS: from.tls, TLSPeer: from.tlsPeer,
+		Host: from.host, Addr: from.addr, Local: from.local, TLS: from.tls, TLSPeer: from.tlsPeer,
+		TLSPolicy: from.policy, TLSFault: from.fault,
 		Stage: stage, Reply: reply, Error: clipText(text, maxError),
+	}
+	if from.policy != "" && from.fault == "" {
+		d.res.Recipients[i].Attempt.TLSFault = d.target.TLS.Fault
 	}
 }
 

@@ -22,11 +22,14 @@
 //   - What a peer says before MAIL is never permanent, since it is about us or
 //     about the connection. Whatever is unknown is temporary.
 //   - Under [TLSRequired] and [TLSImplicit] nothing but STARTTLS is said without
-//     TLS, and credentials are not sent without it unless asked to.
+//     TLS, and credentials are not sent without it unless asked to. A connection
+//     or TLS session of one policy is never used for another.
+//   - Each result says which policy there was, what failed of it, and which
+//     address it was sent from, also where the mail got through.
 //
 // # What it leaves to others
 //
-// DNS and the choice of hosts, rates, DKIM (bytes put in front of the content),
+// DNS and the choice of hosts, what TLS each needs (relay/tlspolicy), rates, DKIM (bytes put in front of the content),
 // the retry schedule, and the guard against private addresses, which is given
 // to it as [Options].Control.
 package outbound

@@ -13,29 +13,46 @@ import (
 	"postrider/queue"
 )
 
-// open makes a session that is ready for MAIL.
+// open makes a session that is ready for MAIL. With a failure it is closed, and
+// good for its facts.
 func (p *Pool) open(ctx context.Context, d *delivery, host string, addr netip.AddrPort, plaintext bool) (*session, *failure) {
 	t := d.target
-	began := time.Now()
-	dctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Connect)
-	nc, err := p.o.Dial(dctx, t.LocalAddr, addr)
-	cancel()
-	if err != nil {
-		return nil, &failure{stage: queue.StageConnect, text: explainDial(err, p.o.Timeouts.Connect)}
+	s := &session{host: host, addr: addr, policy: t.TLS.word(), key: d.key}
+	s.local, _ = t.localFor(addr.Addr()) // walk passes over those without
+	if f := p.dial(ctx, s); f != nil {
+		return s, f
 	}
-	p.observe(queue.StageConnect, began)
-	s := &session{raw: nc, conn: nc, host: host, addr: addr, key: d.key, r: newReplyReader(nc)}
 	if !p.use(d, s) {
-		_ = nc.Close()
-		return nil, &failure{stage: queue.StageConnect, text: "the relay is shutting down", ours: ErrClosed}
+		_ = s.raw.Close()
+		return s, &failure{stage: queue.StageConnect, text: "the relay is shutting down", ours: ErrClosed}
 	}
 	detach := s.attach(ctx)
 	defer detach()
 	if f := s.begin(ctx, p, t, plaintext); f != nil {
 		p.drop(d, s, f.reply.Code != 0 && f.reply.Code != 421)
-		return nil, f
+		return s, f
 	}
 	return s, nil
+}
+
+// dial connects the session, and tells who wants to know.
+func (p *Pool) dial(ctx context.Context, s *session) *failure {
+	began := time.Now()
+	dctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Connect)
+	nc, err := p.o.Dial(dctx, s.local, s.addr)
+	cancel()
+	if p.o.Connected != nil && ctx.Err() == nil && !errors.As(err, new(refusedDial)) {
+		p.o.Connected(s.host, s.addr, err)
+	}
+	if err != nil {
+		return &failure{stage: queue.StageConnect, text: explainDial(err, p.o.Timeouts.Connect)}
+	}
+	p.observe(queue.StageConnect, began)
+	s.raw, s.conn, s.r = nc, nc, newReplyReader(nc)
+	if local, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
+		s.local = local.Addr().Unmap()
+	}
+	return nil
 }
 
 func (s *session) begin(ctx context.Context, p *Pool, t *Target, plaintext bool) *failure {
@@ -108,26 +125,31 @@ func (s *session) startTLS(ctx context.Context, p *Pool, t *Target) *failure {
 	switch {
 	case t.TLS.Mode == TLSNone:
 		return nil
-	case !s.caps.startTLS && must:
-		return &failure{stage: queue.StageTLS, text: "TLS is required and the server does not offer STARTTLS"}
 	case !s.caps.startTLS:
+		s.fault = FaultNoStartTLS
+		if must {
+			return &failure{stage: queue.StageTLS, text: "TLS is required and the server does not offer STARTTLS"}
+		}
 		return nil
 	case !must && p.o.TLSMemory.TLSBroken(ctx, tlsMemoryKey(s.host, s.addr), p.o.Now()):
-		s.tlsSkipped = "its STARTTLS is remembered as broken"
+		s.tlsSkipped, s.fault = "its STARTTLS is remembered as broken", FaultValidation
 		return nil
 	}
 	raw, f := s.ask(queue.StageTLS, "STARTTLS", "STARTTLS", p.o.Timeouts.StartTLS)
 	switch {
 	case f != nil:
+		s.fault = FaultValidation
 		f.transient = true
 		return f
 	case raw.code != 220 && must || raw.code == 421:
+		s.fault = FaultNoStartTLS
 		return &failure{stage: queue.StageTLS, reply: raw.reply("STARTTLS"), transient: true}
 	case raw.code != 220:
+		s.fault = FaultNoStartTLS
 		s.tlsSkipped = "STARTTLS was answered " + raw.reply("").String()
 		return nil // RFC 3207 §4: the session goes on as it was
 	case s.r.buffered():
-		s.dead = true
+		s.dead, s.fault = true, FaultValidation
 		return &failure{stage: queue.StageTLS, text: "protocol error: the server says more than its reply to STARTTLS"}
 	}
 	if f := s.handshake(p, t); f != nil {
@@ -136,7 +158,7 @@ func (s *session) startTLS(ctx context.Context, p *Pool, t *Target) *failure {
 	if f := s.hello(p, t); f != nil {
 		// With TLS 1.3 the peer's refusal of the handshake is read here.
 		if f.reply.Code == 0 {
-			f.stage, f.transient = queue.StageTLS, true
+			f.stage, f.transient, s.fault = queue.StageTLS, true, FaultValidation
 		}
 		return f
 	}

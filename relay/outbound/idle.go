@@ -33,6 +33,9 @@ func (g *group) take(t *Target, l Limits) (s, stale *session) {
 
 // limit is how many transactions the session may have.
 func (s *session) limit(l Limits) int {
+	if s.spent {
+		return 0
+	}
 	if s.caps.mailMax > 0 {
 		return min(l.MessagesPerConnection, s.caps.mailMax)
 	}

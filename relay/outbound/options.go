@@ -48,6 +48,11 @@ type Options struct {
 	// nil means that nobody wants to know. It must not block.
 	Observe func(stage queue.Stage, took time.Duration)
 
+	// Connected is called with the result of each connect that was tried: err is
+	// nil if there is a connection. Connects that we broke off ourselves, or that
+	// Control refused, are not told. It must not block.
+	Connected func(host string, addr netip.AddrPort, err error)
+
 	// Now is the clock for records; nil means time.Now.
 	Now func() time.Time
 	// Logger gets a line for what an operator should know of a peer; nil means
@@ -116,7 +121,20 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// refusedDial is an error of Control.
+type refusedDial struct{ error }
+
+func (e refusedDial) Unwrap() error { return e.error }
+
 func dialer(control func(string, string, syscall.RawConn) error) func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+	if ask := control; ask != nil {
+		control = func(network, address string, c syscall.RawConn) error {
+			if err := ask(network, address, c); err != nil {
+				return refusedDial{err}
+			}
+			return nil
+		}
+	}
 	return func(ctx context.Context, local netip.Addr, to netip.AddrPort) (net.Conn, error) {
 		d := net.Dialer{Control: control}
 		if local.IsValid() {

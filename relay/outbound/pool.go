@@ -13,16 +13,27 @@ import (
 // poolKey is what connections must have in common to be exchangeable.
 type poolKey struct {
 	site, helo string
-	tls        TLS
+	tls        TLS    // without Peer and Fault
+	peer       string // the key of Peer
 	auth       Auth
 	local      netip.Addr
+	local6     netip.Addr
+}
+
+func keyOf(t *Target) poolKey {
+	k := poolKey{site: t.Site, helo: t.HELO, tls: t.TLS, auth: t.Auth, local: t.LocalAddr, local6: t.LocalAddr6}
+	if k.tls.Peer != nil {
+		k.peer = k.tls.Peer.Key()
+	}
+	k.tls.Peer, k.tls.Fault = nil, ""
+	return k
 }
 
 // Pool delivers, and keeps connections for the next delivery. Its methods are
 // safe for concurrent use.
 type Pool struct {
 	o     Options
-	tls   tlsPolicies
+	tls   tlsShared
 	outs  sync.Pool // *[]byte of writeBlock
 	reads sync.Pool // *[]byte of readBlock
 
@@ -48,7 +59,7 @@ func New(o Options) *Pool {
 	o.setDefaults()
 	return &Pool{
 		o:      o,
-		tls:    newTLSPolicies(),
+		tls:    newTLSShared(),
 		outs:   sync.Pool{New: func() any { b := make([]byte, 0, writeBlock); return &b }},
 		reads:  sync.Pool{New: func() any { b := make([]byte, readBlock); return &b }},
 		groups: map[poolKey]*group{},

@@ -126,7 +126,7 @@ func deadFirst(t *testing.T, s *smtpsim.Server) []*smtpsim.Server {
 
 func TestConnectionsAreNotSharedAcrossPolicies(t *testing.T) {
 	t.Parallel()
-	s := sim(t, smtpsim.Options{TLS: smtpsim.StartTLS, Users: map[string]string{"a": "x", "b": "x"}})
+	s := sim(t, smtpsim.Options{TLS: smtpsim.StartTLS, Users: map[string]string{"a": "x", "b": "x"}, Capabilities: smtpsim.Capabilities{RequireTLS: true}})
 	p := pool(t, outbound.Options{RootCAs: s.RootCAs()})
 	base := target(s)
 	for i, change := range []func(*outbound.Target){
@@ -138,6 +138,13 @@ func TestConnectionsAreNotSharedAcrossPolicies(t *testing.T) {
 		func(t *outbound.Target) { t.Auth = outbound.Auth{Username: "a", Password: "x"} },
 		func(t *outbound.Target) { t.Auth = outbound.Auth{Username: "b", Password: "x"} },
 		func(t *outbound.Target) { t.LocalAddr = netip.MustParseAddr("127.0.0.1") },
+		func(t *outbound.Target) {
+			t.LocalAddr, t.LocalAddr6 = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
+		},
+		func(t *outbound.Target) { t.TLS = outbound.TLS{Mode: outbound.TLSRequired, Policy: "mta-sts"} },
+		func(t *outbound.Target) { t.TLS = outbound.TLS{Mode: outbound.TLSRequired, Peer: &judge{key: "a"}} },
+		func(t *outbound.Target) { t.TLS = outbound.TLS{Mode: outbound.TLSRequired, Peer: &judge{key: "b"}} },
+		func(t *outbound.Target) { t.TLS = outbound.TLS{Mode: outbound.TLSRequired, RequireTLS: true} },
 		func(t *outbound.Target) {
 			t.Hosts = []outbound.Host{{Name: "alias.test", Addrs: t.Hosts[0].Addrs, Port: t.Hosts[0].Port}}
 		},
@@ -154,6 +161,13 @@ func TestConnectionsAreNotSharedAcrossPolicies(t *testing.T) {
 	}
 	if res := accepted(t, p.Deliver(within(t), base, message("b@rcpt.test"))); !res.Reused {
 		t.Error("the first connection is gone")
+	}
+	// Judges that are as good as each other share one, and a fault of the policy
+	// makes no difference.
+	base.TLS = outbound.TLS{Mode: outbound.TLSRequired, Peer: &judge{key: "a"}, Fault: outbound.FaultValidation}
+	res := accepted(t, p.Deliver(within(t), base, message("b@rcpt.test")))
+	if a := res.Recipients[0].Attempt; !res.Reused || a.TLSFault != outbound.FaultValidation || a.TLSPolicy != "verify" {
+		t.Errorf("result %+v", res)
 	}
 }
 

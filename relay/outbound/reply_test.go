@@ -124,7 +124,8 @@ func TestCapabilities(t *testing.T) {
 		{"h\nSIZE", capabilities{sized: true}},
 		{"h\nSIZE -5", capabilities{sized: true}},
 		{"h\nSIZE 99999999999999999999", capabilities{sized: true, size: 1<<63 - 1}},
-		{"h\nLIMITS RCPTMAX=20 MAILMAX=5 RCPTDOMAINMAX=1", capabilities{rcptMax: 20, mailMax: 5}},
+		{"h\nLIMITS RCPTMAX=20 MAILMAX=5 RCPTDOMAINMAX=1", capabilities{rcptMax: 20, mailMax: 5, domainMax: 1}},
+		{"h\nREQUIRETLS", capabilities{requireTLS: true}},
 		{"h\nlimits rcptmax=0 mailmax=x", capabilities{}},
 		{"h\n\n \nDSN\r", capabilities{dsn: true}},
 	}
@@ -147,11 +148,11 @@ func TestCommands(t *testing.T) {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	}
-	got, err := appendMail(nil, &e, 500, &all, true)
-	check(got, err, "MAIL FROM:<\"a b\"@sender.test> SIZE=500 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B1+3Dx+20y\r\n")
-	got, err = appendMail(nil, &e, 500, &capabilities{}, false)
+	got, err := appendMail(nil, &e, 500, &all, true, true)
+	check(got, err, "MAIL FROM:<\"a b\"@sender.test> SIZE=500 BODY=8BITMIME SMTPUTF8 REQUIRETLS RET=HDRS ENVID=id+2B1+3Dx+20y\r\n")
+	got, err = appendMail(nil, &e, 500, &capabilities{}, false, false)
 	check(got, err, "MAIL FROM:<\"a b\"@sender.test>\r\n")
-	got, err = appendMail(nil, &queue.Envelope{}, 0, &all, false)
+	got, err = appendMail(nil, &queue.Envelope{}, 0, &all, false, false)
 	check(got, err, "MAIL FROM:<>\r\n")
 	r := Recipient{
 		Address: queue.Address{Local: "b", Domain: "münchen.test"},

@@ -16,8 +16,19 @@ func (d *delivery) run(ctx context.Context, s *session) *failure {
 	if f := d.refuseSize(s); f != nil {
 		return f
 	}
-	for len(d.open) > 0 && !s.dead && s.messages < s.limit(d.limits) {
-		chunk, f := d.chunk(s)
+	if f := d.refuseTLS(s); f != nil {
+		return f
+	}
+	for n := 0; len(d.open) > 0 && !s.dead && s.messages < s.limit(d.limits); n++ {
+		fit := d.oneDomain(s, d.withinDomains(s, d.open))
+		if len(fit) == 0 {
+			s.spent = true
+			if n > 0 {
+				return nil // the others need another connection
+			}
+			return &failure{stage: queue.StageMail, unacked: true, text: "the server takes no further domain on this connection"}
+		}
+		chunk, f := d.chunk(s, fit)
 		if f != nil {
 			return f
 		}
@@ -26,6 +37,18 @@ func (d *delivery) run(ctx context.Context, s *session) *failure {
 		}
 	}
 	return nil
+}
+
+// refuseTLS keeps a message with REQUIRETLS from a peer that does not promise to
+// keep it (RFC 8689 §4.2.1).
+func (d *delivery) refuseTLS(s *session) *failure {
+	if !d.target.TLS.RequireTLS || s.caps.requireTLS && s.tls != "" {
+		return nil
+	}
+	return &failure{
+		stage: queue.StageMail, refusal: true, reply: queue.Reply{Enhanced: queue.Enhanced{5, 7, 30}},
+		text: "the message has REQUIRETLS and the server does not offer it",
+	}
 }
 
 // refuseSize spares the peer content that it would refuse (RFC 1870 §6.2).
@@ -39,10 +62,10 @@ func (d *delivery) refuseSize(s *session) *failure {
 	}
 }
 
-// chunk picks the recipients of the next transaction.
-func (d *delivery) chunk(s *session) ([]int, *failure) {
+// chunk picks the recipients of the next transaction out of those that fit.
+func (d *delivery) chunk(s *session, fit []int) ([]int, *failure) {
 	if s.caps.smtputf8 {
-		return d.open[:min(len(d.open), d.perTransaction(s))], nil
+		return fit[:min(len(fit), d.perTransaction(s))], nil
 	}
 	refuse := func(e queue.Enhanced, what string) *failure {
 		return &failure{
@@ -60,8 +83,8 @@ func (d *delivery) chunk(s *session) ([]int, *failure) {
 	if internationalHeader {
 		return nil, refuse(queue.Enhanced{5, 6, 9}, "the message's header is not ASCII")
 	}
-	chunk := make([]int, 0, min(len(d.open), d.perTransaction(s)))
-	for _, i := range d.open {
+	chunk := make([]int, 0, min(len(fit), d.perTransaction(s)))
+	for _, i := range fit {
 		if len(chunk) < cap(chunk) && isASCII(d.tx.Recipients[i].Address.Local) {
 			chunk = append(chunk, i)
 		}

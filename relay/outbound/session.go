@@ -24,21 +24,33 @@ type session struct {
 
 	host    string
 	addr    netip.AddrPort
+	local   netip.Addr
 	tls     string
 	tlsPeer string
+	policy  string
+	fault   string // of TLS
 
 	key        poolKey
-	messages   int    // transactions begun
-	needsReset bool   // a transaction was left open
-	dead       bool   // not to be used again
-	hurried    bool   // the connection is failing: do not wait long for last words
-	tlsSkipped string // why STARTTLS was not tried
+	messages   int      // transactions begun
+	needsReset bool     // a transaction was left open
+	dead       bool     // not to be used again
+	hurried    bool     // the connection is failing: do not wait long for last words
+	tlsSkipped string   // why STARTTLS was not tried
+	domains    []string // of the recipients so far, where the peer limits them
+	oneDomain  bool     // the peer takes one recipient domain in a transaction
+	spent      bool     // the peer takes no further domain
 	idleSince  time.Time
 
 	mu       sync.Mutex
 	broken   bool // by cut: deadlines stay in the past
 	shielded bool // between the final dot and its reply
 	lease    int  // counts its users, so that a late cut hits nobody else
+}
+
+func (s *session) facts() facts {
+	return facts{
+		host: s.host, addr: s.addr, local: s.local, tls: s.tls, tlsPeer: s.tlsPeer, policy: s.policy, fault: s.fault,
+	}
 }
 
 // arm gives the next reads and writes d.

@@ -2,9 +2,11 @@ package outbound
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/netip"
 	"slices"
+	"time"
 
 	"postrider/queue"
 )
@@ -20,10 +22,11 @@ type Target struct {
 	HELO string
 	TLS  TLS
 	Auth Auth
-	// LocalAddr is the source address; the zero value leaves it to the system.
-	// Addresses of the other family are passed over.
-	LocalAddr netip.Addr
-	Limits    Limits
+	// LocalAddr and LocalAddr6 are the source addresses, of either family; the
+	// zero values leave it to the system. With one of them alone, addresses of
+	// the other family are passed over.
+	LocalAddr, LocalAddr6 netip.Addr
+	Limits                Limits
 }
 
 // Host is a next hop with its addresses in the order in which they are tried.
@@ -53,10 +56,51 @@ const (
 type TLS struct {
 	Mode TLSMode
 	// Verify asks, under TLSRequired and TLSImplicit, for a certificate that is
-	// valid for the host's name.
+	// valid for the host's name. Under TLSOpportunistic it decides nothing, but
+	// what is wrong with the certificate is recorded as a fault.
 	Verify bool
 	// ServerName replaces the host's name for SNI and verification.
 	ServerName string
+	// Peer judges the certificate in place of Verify, under TLSRequired and
+	// TLSImplicit; nil: nobody does.
+	Peer Authenticator
+	// RequireTLS is for messages with REQUIRETLS (RFC 8689): TLS is required, and
+	// the next hop must promise it for what follows.
+	RequireTLS bool
+
+	// Policy is recorded as queue.Attempt.TLSPolicy; empty: a word for Mode and
+	// Verify. Connections and sessions of one policy are not used for another.
+	Policy string
+	// Fault is recorded as queue.Attempt.TLSFault where the session has none: what
+	// was found wrong with the policy itself.
+	Fault string
+}
+
+// Authenticator decides whether the other side of a TLS connection is the right
+// one. It is called for resumed sessions too. Its dynamic type must be comparable.
+type Authenticator interface {
+	// Verify returns nil if it is; an error that is a *Fault says which it was.
+	Verify(s tls.ConnectionState, now time.Time) error
+	// Key is equal for those that are exchangeable.
+	Key() string
+}
+
+// required reports that nothing is sent without TLS.
+func (t *TLS) required() bool { return t.Mode == TLSRequired || t.Mode == TLSImplicit }
+
+// word names the policy for the record.
+func (t *TLS) word() string {
+	switch {
+	case t.Policy != "":
+		return t.Policy
+	case t.Mode == TLSNone:
+		return "none"
+	case t.Mode == TLSOpportunistic:
+		return "opportunistic"
+	case t.Verify || t.Peer != nil:
+		return "verify"
+	}
+	return "encrypt"
 }
 
 // Auth are credentials for a smart host, by AUTH PLAIN or LOGIN. The zero value
@@ -74,6 +118,7 @@ type Limits struct {
 	Connections              int // open at a time to this site and policy: 10
 	MessagesPerConnection    int // 100
 	RecipientsPerTransaction int // 100
+	DomainsPerTransaction    int // of the recipients: any number
 }
 
 func (l *Limits) setDefaults() {
@@ -95,13 +140,28 @@ func (h *Host) port() uint16 {
 	return h.Port
 }
 
+// localFor returns the source address for a connection to addr, zero where the
+// system may choose; ok is false if there is none of its family.
+func (t *Target) localFor(addr netip.Addr) (local netip.Addr, ok bool) {
+	for _, local := range []netip.Addr{t.LocalAddr, t.LocalAddr6} {
+		if local.IsValid() && local.Unmap().Is4() == addr.Unmap().Is4() {
+			return local, true
+		}
+	}
+	return netip.Addr{}, !t.LocalAddr.IsValid() && !t.LocalAddr6.IsValid()
+}
+
+// leadsTo reports whether the address is one of the host's.
+func (h *Host) leadsTo(addr netip.AddrPort) bool {
+	return h.port() == addr.Port() && slices.Contains(h.Addrs, addr.Addr())
+}
+
 // leadsTo reports whether a connection to name and addr is one that this target
 // would open first.
 func (t *Target) leadsTo(name string, addr netip.AddrPort) bool {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
-		if h.Preference == t.Hosts[0].Preference && h.Name == name && h.port() == addr.Port() &&
-			slices.Contains(h.Addrs, addr.Addr()) {
+		if h.Preference == t.Hosts[0].Preference && h.Name == name && h.leadsTo(addr) {
 			return true
 		}
 	}
@@ -116,6 +176,10 @@ type Transaction struct {
 	Size int64
 	// Prefix is put in front of the content: whole header lines with CRLF.
 	Prefix []byte
+	// FirstTry says that nothing was attempted before: what a host refuses for a
+	// reason of policy (X.7.z) over one family of addresses is tried once over the
+	// other, since such refusals are often about one of our addresses.
+	FirstTry bool
 	// Open opens the content. It is called once for each transaction, and what
 	// it returned is closed.
 	Open func() (io.ReadCloser, error)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -14,20 +15,15 @@ import (
 	"postrider/queue"
 )
 
-// tlsPolicies holds what is shared by connections of one policy. Sessions are
-// resumed within a policy only.
-type tlsPolicies struct {
-	opportunistic, required, verified tls.ClientSessionCache
-	suites                            []uint16
+// tlsShared is what the connections of a pool have in common.
+type tlsShared struct {
+	sessions tls.ClientSessionCache
+	suites   []uint16 // of TLSOpportunistic
 }
 
-func newTLSPolicies() tlsPolicies {
-	const kept = 128
-	p := tlsPolicies{
-		opportunistic: tls.NewLRUClientSessionCache(kept),
-		required:      tls.NewLRUClientSessionCache(kept),
-		verified:      tls.NewLRUClientSessionCache(kept),
-	}
+func newTLSShared() tlsShared {
+	const kept = 512
+	p := tlsShared{sessions: tls.NewLRUClientSessionCache(kept)}
 	for _, s := range tls.CipherSuites() {
 		p.suites = append(p.suites, s.ID)
 	}
@@ -38,43 +34,68 @@ func newTLSPolicies() tlsPolicies {
 	return p
 }
 
-// tlsConfig makes the configuration for one handshake; verdict receives what the
-// certificate is worth, also where nobody asks.
-func (p *Pool) tlsConfig(t *Target, host string, verdict *string) *tls.Config {
+// policySessions are the sessions of one policy: they are resumed within it only.
+type policySessions struct {
+	all    tls.ClientSessionCache
+	prefix string
+}
+
+func sessionsOf(all tls.ClientSessionCache, k *poolKey) policySessions {
+	return policySessions{all, fmt.Sprintf("%d %t %t %q %q %q ", k.tls.Mode, k.tls.Verify, k.tls.RequireTLS, k.tls.Policy, k.tls.ServerName, k.peer)}
+}
+
+func (p policySessions) Get(key string) (*tls.ClientSessionState, bool) {
+	return p.all.Get(p.prefix + key)
+}
+
+func (p policySessions) Put(key string, s *tls.ClientSessionState) { p.all.Put(p.prefix+key, s) }
+
+// tlsConfig makes the configuration for the session's handshake. What the
+// certificate is worth is noted in the session, also where nobody asks.
+func (p *Pool) tlsConfig(t *Target, s *session) *tls.Config {
 	name := t.TLS.ServerName
 	if name == "" {
-		name = host
+		name = s.host
 	}
 	name = strings.TrimSuffix(name, ".")
-	must := t.TLS.Verify && t.TLS.Mode != TLSOpportunistic
 	c := &tls.Config{
-		ServerName: name,
-		MinVersion: tls.VersionTLS12,
+		ServerName:         name,
+		MinVersion:         tls.VersionTLS12,
+		ClientSessionCache: sessionsOf(p.tls.sessions, &s.key),
 		// The chain is verified below, so that its verdict can be recorded
 		// where it decides nothing.
 		InsecureSkipVerify: true,
-		VerifyConnection: func(s tls.ConnectionState) error {
-			err := verifyPeer(s, name, p.o.RootCAs, p.o.Now())
-			if err == nil {
-				*verdict = "verified"
-				return nil
-			}
-			*verdict = clipText("unverified: "+strings.TrimPrefix(err.Error(), "x509: "), 200)
-			if must {
-				return err
-			}
-			return nil
+		VerifyConnection: func(state tls.ConnectionState) error {
+			return s.judge(&t.TLS, state, func() error { return verifyPeer(state, name, p.o.RootCAs, p.o.Now()) }, p.o.Now())
 		},
 	}
-	switch {
-	case t.TLS.Mode == TLSOpportunistic:
-		c.MinVersion, c.CipherSuites, c.ClientSessionCache = p.o.MinTLS, p.tls.suites, p.tls.opportunistic
-	case must:
-		c.ClientSessionCache = p.tls.verified
-	default:
-		c.ClientSessionCache = p.tls.required
+	if t.TLS.Mode == TLSOpportunistic {
+		c.MinVersion, c.CipherSuites = p.o.MinTLS, p.tls.suites
 	}
 	return c
+}
+
+// judge decides about the peer's certificate and notes why.
+func (s *session) judge(t *TLS, state tls.ConnectionState, chain func() error, now time.Time) error {
+	how, err := "verified", error(nil)
+	if t.Peer != nil {
+		how, err = "verified by "+t.word(), t.Peer.Verify(state, now)
+	} else {
+		err = chain()
+	}
+	if err == nil {
+		s.tlsPeer = how
+		return nil
+	}
+	s.tlsPeer = clipText("unverified: "+strings.TrimPrefix(err.Error(), "x509: "), 200)
+	if t.Peer == nil && !t.Verify {
+		return nil
+	}
+	s.fault = faultOf(err)
+	if t.required() {
+		return err
+	}
+	return nil
 }
 
 func verifyPeer(s tls.ConnectionState, name string, roots *x509.CertPool, now time.Time) error {
@@ -95,9 +116,12 @@ func verifyPeer(s tls.ConnectionState, name string, roots *x509.CertPool, now ti
 // handshake puts TLS on the session's connection.
 func (s *session) handshake(p *Pool, t *Target) *failure {
 	began := time.Now()
-	tc := tls.Client(s.raw, p.tlsConfig(t, s.host, &s.tlsPeer))
+	tc := tls.Client(s.raw, p.tlsConfig(t, s))
 	s.arm(p.o.Timeouts.StartTLS)
 	if err := tc.Handshake(); err != nil {
+		if s.fault == "" {
+			s.fault = FaultValidation
+		}
 		return &failure{stage: queue.StageTLS, text: "TLS handshake: " + s.explain(err, "in the handshake"), transient: isNetwork(err)}
 	}
 	st := tc.ConnectionState()

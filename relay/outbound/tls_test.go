@@ -3,6 +3,7 @@ package outbound_test
 import (
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func TestTLSPolicies(t *testing.T) {
 	opportunistic := outbound.TLS{}
 	required := outbound.TLS{Mode: outbound.TLSRequired}
 	verified := outbound.TLS{Mode: outbound.TLSRequired, Verify: true}
+	recorded := outbound.TLS{Verify: true}
 	tests := []struct {
 		name    string
 		sim     smtpsim.Options
@@ -32,35 +34,42 @@ func TestTLSPolicies(t *testing.T) {
 		tls     bool   // the message came over TLS
 		peer    string // begins the verdict
 		failure string // in Attempt.Error, or in Result.TLSFailure if accepted
+		fault   string // of RFC 8460
 	}{
 		{name: "opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS}, policy: opportunistic, want: accepted, tls: true, peer: "verified"},
 		{name: "lower case keywords", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{LowerCase: true}}, policy: required, want: accepted, tls: true, peer: "verified"},
 		{name: "none", sim: smtpsim.Options{TLS: smtpsim.StartTLS}, policy: outbound.TLS{Mode: outbound.TLSNone}, want: accepted},
 		{name: "verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS}, policy: verified, want: accepted, tls: true, peer: "verified"},
 		{name: "implicit", sim: smtpsim.Options{TLS: smtpsim.ImplicitTLS}, policy: outbound.TLS{Mode: outbound.TLSImplicit, Verify: true}, want: accepted, tls: true, peer: "verified"},
-		{name: "another name to verify", sim: smtpsim.Options{TLS: smtpsim.StartTLS}, policy: outbound.TLS{Mode: outbound.TLSRequired, Verify: true, ServerName: "other.test"}, want: temporary, failure: "other.test"},
+		{name: "another name to verify", sim: smtpsim.Options{TLS: smtpsim.StartTLS}, policy: outbound.TLS{Mode: outbound.TLSRequired, Verify: true, ServerName: "other.test"}, want: temporary, failure: "other.test", fault: outbound.FaultHostMismatch},
 
 		{name: "expired, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ExpiredCertificate())}, policy: opportunistic, want: accepted, tls: true, peer: "unverified: certificate has expired"},
 		{name: "expired, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ExpiredCertificate())}, policy: required, want: accepted, tls: true, peer: "unverified: certificate has expired"},
-		{name: "expired, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ExpiredCertificate())}, policy: verified, want: temporary, failure: "expired"},
+		{name: "expired, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ExpiredCertificate())}, policy: verified, want: temporary, failure: "expired", fault: outbound.FaultExpired},
 		{name: "wrong name, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.WrongCertificate("other.test"))}, policy: opportunistic, want: accepted, tls: true, peer: "unverified: certificate is valid for other.test"},
-		{name: "wrong name, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.WrongCertificate("other.test"))}, policy: verified, want: temporary, failure: "other.test"},
+		{name: "wrong name, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.WrongCertificate("other.test"))}, policy: verified, want: temporary, failure: "other.test", fault: outbound.FaultHostMismatch},
+		{name: "expired, only recorded", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ExpiredCertificate())}, policy: recorded, want: accepted, tls: true, peer: "unverified: certificate has expired", fault: outbound.FaultExpired},
+		{name: "a certificate of a stranger, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ShowCertificate(smtpsim.Certificate{Stranger: true}))}, policy: verified, want: temporary, failure: "unknown authority", fault: outbound.FaultNotTrusted},
+		{name: "a certificate of nobody, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ShowCertificate(smtpsim.Certificate{SelfSigned: true}))}, policy: verified, want: temporary, failure: "unknown authority", fault: outbound.FaultNotTrusted},
+		{name: "a certificate of a stranger, only recorded", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ShowCertificate(smtpsim.Certificate{Stranger: true}))}, policy: recorded, want: accepted, tls: true, peer: "unverified", fault: outbound.FaultNotTrusted},
+		{name: "an authority between, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ShowCertificate(smtpsim.Certificate{Intermediate: true}))}, policy: verified, want: accepted, tls: true, peer: "verified"},
+		{name: "an authority between that is left out, verified", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.ShowCertificate(smtpsim.Certificate{Intermediate: true, NoChain: true}))}, policy: verified, want: temporary, failure: "unknown authority", fault: outbound.FaultNotTrusted},
 
-		{name: "stripped, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{HideStartTLS: true}}, policy: opportunistic, want: accepted},
-		{name: "stripped, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{HideStartTLS: true}}, policy: required, want: temporary, failure: "does not offer STARTTLS"},
-		{name: "refused, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.Reply(454, "4.7.0", "not now"))}, policy: opportunistic, want: accepted, failure: "454"},
-		{name: "refused, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.Reply(554, "5.7.0", "never"))}, policy: required, want: temporary},
-		{name: "plaintext instead, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.PlaintextForTLS())}, policy: opportunistic, want: accepted, failure: "TLS"},
-		{name: "plaintext instead, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.PlaintextForTLS())}, policy: required, want: temporary, failure: "TLS"},
-		{name: "dropped handshake, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.DropHandshake())}, policy: opportunistic, want: accepted, failure: "handshake"},
-		{name: "dropped handshake, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.DropHandshake())}, policy: required, want: temporary, failure: "handshake"},
-		{name: "dropped handshake, implicit", sim: smtpsim.Options{}, policy: outbound.TLS{Mode: outbound.TLSImplicit}, want: temporary, failure: "handshake"},
-		{name: "injected reply, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.InjectAfterStartTLS("250 injected\r\n"))}, policy: opportunistic, want: accepted, failure: "says more"},
-		{name: "injected reply, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.InjectAfterStartTLS("250 injected\r\n"))}, policy: required, want: temporary, failure: "says more"},
-		{name: "client certificate demanded, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(demandCertificate(t))}, policy: opportunistic, want: accepted, failure: "certificate"},
-		{name: "client certificate demanded, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(demandCertificate(t))}, policy: required, want: temporary, failure: "certificate"},
+		{name: "stripped, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{HideStartTLS: true}}, policy: opportunistic, want: accepted, fault: outbound.FaultNoStartTLS},
+		{name: "stripped, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{HideStartTLS: true}}, policy: required, want: temporary, failure: "does not offer STARTTLS", fault: outbound.FaultNoStartTLS},
+		{name: "refused, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.Reply(454, "4.7.0", "not now"))}, policy: opportunistic, want: accepted, failure: "454", fault: outbound.FaultNoStartTLS},
+		{name: "refused, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.Reply(554, "5.7.0", "never"))}, policy: required, want: temporary, fault: outbound.FaultNoStartTLS},
+		{name: "plaintext instead, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.PlaintextForTLS())}, policy: opportunistic, want: accepted, failure: "TLS", fault: outbound.FaultValidation},
+		{name: "plaintext instead, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.PlaintextForTLS())}, policy: required, want: temporary, failure: "TLS", fault: outbound.FaultValidation},
+		{name: "dropped handshake, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.DropHandshake())}, policy: opportunistic, want: accepted, failure: "handshake", fault: outbound.FaultValidation},
+		{name: "dropped handshake, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.DropHandshake())}, policy: required, want: temporary, failure: "handshake", fault: outbound.FaultValidation},
+		{name: "dropped handshake, implicit", sim: smtpsim.Options{}, policy: outbound.TLS{Mode: outbound.TLSImplicit}, want: temporary, failure: "handshake", fault: outbound.FaultValidation},
+		{name: "injected reply, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.InjectAfterStartTLS("250 injected\r\n"))}, policy: opportunistic, want: accepted, failure: "says more", fault: outbound.FaultValidation},
+		{name: "injected reply, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(smtpsim.InjectAfterStartTLS("250 injected\r\n"))}, policy: required, want: temporary, failure: "says more", fault: outbound.FaultValidation},
+		{name: "client certificate demanded, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(demandCertificate(t))}, policy: opportunistic, want: accepted, failure: "certificate", fault: outbound.FaultValidation},
+		{name: "client certificate demanded, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, Rules: starttls(demandCertificate(t))}, policy: required, want: temporary, failure: "certificate", fault: outbound.FaultValidation},
 		{name: "RSA key exchange only, opportunistic", sim: smtpsim.Options{TLS: smtpsim.StartTLS, TLSConfig: rsaOnly(t)}, policy: opportunistic, want: accepted, tls: true, peer: "unverified"},
-		{name: "RSA key exchange only, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, TLSConfig: rsaOnly(t)}, policy: required, want: temporary, failure: "handshake"},
+		{name: "RSA key exchange only, required", sim: smtpsim.Options{TLS: smtpsim.StartTLS, TLSConfig: rsaOnly(t)}, policy: required, want: temporary, failure: "handshake", fault: outbound.FaultValidation},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,6 +85,9 @@ func TestTLSPolicies(t *testing.T) {
 			r := res.Recipients[0]
 			if r.Outcome != tt.want {
 				t.Fatalf("result %+v", res)
+			}
+			if a := r.Attempt; a.TLSFault != tt.fault || a.TLSPolicy == "" || a.Local != netip.MustParseAddr("127.0.0.1") {
+				t.Errorf("policy %q, fault %q, want %q, from %v", a.TLSPolicy, a.TLSFault, tt.fault, a.Local)
 			}
 			if tt.want == temporary {
 				if r.Attempt.Stage != queue.StageTLS || !strings.Contains(r.Attempt.Error, tt.failure) || s.Counters().Transactions != 0 {

@@ -46,6 +46,7 @@ func (d *delivery) transact(ctx context.Context, s *session, chunk []int) *failu
 		return nil
 	}
 	s.messages++
+	s.meet(d, x.rcpts)
 	d.res.Transactions++
 	ready, f := x.converse()
 	if f != nil || !ready {
@@ -68,7 +69,7 @@ func (x *exchange) compose(b []byte, chunk []int) {
 		b = append(b, "RSET\r\n"...)
 		end()
 	}
-	b, err := appendMail(b, &d.tx.Envelope, d.tx.Size, &s.caps, utf8)
+	b, err := appendMail(b, &d.tx.Envelope, d.tx.Size, &s.caps, utf8, d.target.TLS.RequireTLS)
 	if err != nil {
 		for len(d.open) > 0 {
 			d.decideOurselves(d.open[0], s.facts(), queue.StageMail, queue.Enhanced{5, 1, 7}, err.Error())
@@ -237,7 +238,7 @@ func (x *exchange) rcpt(mailed bool) *failure {
 			continue
 		}
 		reply := raw.reply("RCPT")
-		if len(x.accepted) > 0 && tooMany(reply) {
+		if len(x.accepted) > 0 && (tooMany(reply) || x.tooManyDomains(i, reply)) {
 			continue // RFC 5321 §4.5.3.1.10: stays open for the next transaction
 		}
 		x.d.decideByReply(i, x.s, queue.StageRcpt, reply)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -70,7 +69,8 @@ func Stall() Action {
 }
 
 // Trickle makes all writes of the connection from here on go out byte by
-// byte, with a pause before each (0 for none).
+// byte, with a pause before each (0 for none). If it comes before a handshake,
+// that goes out so too.
 func Trickle(pause time.Duration) Action {
 	return func(_ context.Context, x *Exchange) error {
 		x.c.trickle, x.c.tricklePause = true, pause
@@ -79,7 +79,7 @@ func Trickle(pause time.Duration) Action {
 }
 
 // SlowRead makes all reads of the connection from here on take at most chunk
-// bytes at a time, with a pause before each.
+// bytes at a time, with a pause before each; those of a handshake too.
 func SlowRead(chunk int, pause time.Duration) Action {
 	return func(_ context.Context, x *Exchange) error {
 		x.c.readChunk, x.c.readPause = chunk, pause
@@ -102,7 +102,7 @@ func HandshakeWith(cfg *tls.Config) Action {
 func ExpiredCertificate() Action {
 	return func(_ context.Context, x *Exchange) error {
 		now := x.Now()
-		return x.handshakeAs(x.c.s.names(), now.Add(-60*24*time.Hour), now.Add(-24*time.Hour))
+		return x.handshakeAs(Certificate{NotBefore: now.Add(-60 * 24 * time.Hour), NotAfter: now.Add(-24 * time.Hour)})
 	}
 }
 
@@ -110,15 +110,17 @@ func ExpiredCertificate() Action {
 // given names, issued by the same authority as the Server's own.
 func WrongCertificate(names ...string) Action {
 	return func(_ context.Context, x *Exchange) error {
-		return x.handshakeAs(names, x.Now().Add(-time.Hour), x.Now().Add(24*time.Hour))
+		return x.handshakeAs(Certificate{Names: names})
 	}
 }
 
-func (x *Exchange) handshakeAs(names []string, notBefore, notAfter time.Time) error {
-	if x.c.s.authority == nil {
-		return errors.New("a certificate action needs Options.TLS")
-	}
-	cert, err := x.c.s.authority.issue(names, notBefore, notAfter)
+// ShowCertificate, at StartTLSVerb, handshakes with a certificate of any kind.
+func ShowCertificate(c Certificate) Action {
+	return func(_ context.Context, x *Exchange) error { return x.handshakeAs(c) }
+}
+
+func (x *Exchange) handshakeAs(c Certificate) error {
+	cert, err := x.c.s.Issue(c)
 	if err != nil {
 		return err
 	}

@@ -280,8 +280,13 @@ func TestBrokenTLS(t *testing.T) {
 			var inv x509.CertificateInvalidError
 			return errors.As(err, &inv) && inv.Reason == x509.Expired
 		}},
-		"wrong name":  {smtpsim.WrongCertificate("other.test"), func(err error) bool { return isA[x509.HostnameError](err) }},
-		"old version": {smtpsim.HandshakeWith(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}), func(err error) bool { return err != nil }},
+		"wrong name":                             {smtpsim.WrongCertificate("other.test"), func(err error) bool { return isA[x509.HostnameError](err) }},
+		"not yet valid":                          {smtpsim.ShowCertificate(smtpsim.Certificate{NotBefore: time.Now().Add(time.Hour)}), func(err error) bool { return isA[x509.CertificateInvalidError](err) }},
+		"self-signed":                            {smtpsim.ShowCertificate(smtpsim.Certificate{SelfSigned: true}), isA[x509.UnknownAuthorityError]},
+		"of a stranger":                          {smtpsim.ShowCertificate(smtpsim.Certificate{Stranger: true}), isA[x509.UnknownAuthorityError]},
+		"by an authority below":                  {smtpsim.ShowCertificate(smtpsim.Certificate{Intermediate: true}), func(err error) bool { return err == nil }},
+		"by an authority below that is left out": {smtpsim.ShowCertificate(smtpsim.Certificate{Intermediate: true, NoChain: true}), isA[x509.UnknownAuthorityError]},
+		"old version":                            {smtpsim.HandshakeWith(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}), func(err error) bool { return err != nil }},
 	} {
 		for mode, o := range map[string]smtpsim.Options{
 			"by STARTTLS": {TLS: smtpsim.StartTLS}, "implicit": {TLS: smtpsim.ImplicitTLS},
@@ -315,6 +320,49 @@ func (u unread) Read(p []byte) (int, error) { return u.r.Read(p) }
 func isA[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+func TestRequireTLSIsOfferedUnderTLSAlone(t *testing.T) {
+	t.Parallel()
+	s := start(t, smtpsim.Options{TLS: smtpsim.StartTLS, Capabilities: smtpsim.Capabilities{RequireTLS: true}})
+	c := dial(t, s)
+	c.expect("220")
+	c.say("EHLO x")
+	if got := c.expect("250"); strings.Contains(got, "REQUIRETLS") {
+		t.Errorf("offered without TLS: %s", got)
+	}
+	c.ask("MAIL FROM:<a@x.test> REQUIRETLS", "250")
+	if v := s.Violations(); len(v) != 1 || v[0].Kind != smtpsim.UnofferedParam {
+		t.Errorf("violations %v", v)
+	}
+	c.ask("RSET", "250")
+	c.ask("STARTTLS", "220")
+	tc := tls.Client(c.conn, s.ClientTLS())
+	c.conn, c.r = tc, bufio.NewReader(tc)
+	c.say("EHLO x")
+	if got := c.expect("250"); !strings.Contains(got, "REQUIRETLS") {
+		t.Errorf("not offered under TLS: %s", got)
+	}
+	c.ask("MAIL FROM:<a@x.test> REQUIRETLS", "250")
+	if v := s.Violations(); len(v) != 1 {
+		t.Errorf("violations %v", v)
+	}
+}
+
+func TestIssueNeedsTLS(t *testing.T) {
+	t.Parallel()
+	if _, err := start(t, smtpsim.Options{}).Issue(smtpsim.Certificate{}); err == nil {
+		t.Error("a certificate by no authority")
+	}
+	s := start(t, smtpsim.Options{TLS: smtpsim.StartTLS})
+	cert, err := s.Issue(smtpsim.Certificate{Names: []string{"a.test", "192.0.2.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil || leaf.VerifyHostname("a.test") != nil || leaf.VerifyHostname("192.0.2.1") != nil || leaf.CheckSignatureFrom(s.Authority()) != nil {
+		t.Errorf("certificate %v, %v", leaf, err)
+	}
 }
 
 func TestInjectedResponseComesWithThe220(t *testing.T) {

@@ -105,6 +105,7 @@ type Capabilities struct {
 	HideStartTLS    bool // not offered, though it would work: a stripping middle box
 	HideAuth        bool
 	Chunking        bool // BDAT; otherwise it is answered 502
+	RequireTLS      bool // REQUIRETLS, under TLS (RFC 8689); a message that has it must come so
 	Limits          bool // LIMITS RCPTMAX=MaxRecipients
 	LowerCase       bool // keywords in lower case, as RFC 5321 §2.4 allows
 	LegacyAuth      bool // AUTH=PLAIN LOGIN besides, as old servers do
@@ -166,6 +167,7 @@ func (o *Options) ehloLines(overTLS bool) []string {
 	offer(!c.NoDSN, "DSN")
 	offer(!c.NoEnhancedCodes, "ENHANCEDSTATUSCODES")
 	offer(c.Chunking, "CHUNKING")
+	offer(c.RequireTLS && overTLS, "REQUIRETLS")
 	offer(c.Limits, fmt.Sprintf("LIMITS RCPTMAX=%d", o.MaxRecipients))
 	offer(o.TLS == StartTLS && !overTLS && !c.HideStartTLS, "STARTTLS")
 	offer(len(o.Users) > 0 && !c.HideAuth, "AUTH PLAIN LOGIN")

@@ -402,7 +402,7 @@ func (c *conn) handshake(ctx context.Context) error {
 		cfg, c.nextTLS = c.nextTLS, nil
 	}
 	c.br.Discard(c.br.Buffered()) // what came in plain must not count under TLS
-	tc := tls.Server(c.raw, cfg)
+	tc := tls.Server(c.slowly(), cfg)
 	hctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := tc.HandshakeContext(hctx); err != nil {

@@ -7,11 +7,65 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"time"
 )
+
+// Certificate describes a certificate for Issue. The zero value is good for the
+// Server's names, now, and by the Server's authority, which is sent behind it.
+type Certificate struct {
+	Names               []string  // DNS names and IP addresses; nil: the Server's
+	NotBefore, NotAfter time.Time // zero: an hour ago, in 30 days
+	SelfSigned          bool      // by no authority
+	Stranger            bool      // by an authority that nobody knows
+	Intermediate        bool      // by an authority below the Server's, sent along; the Server's own is not
+	NoChain             bool      // nothing is sent behind it
+}
+
+// Issue makes a certificate, with a key of its own. It needs Options.TLS.
+func (s *Server) Issue(c Certificate) (tls.Certificate, error) {
+	if s.authority == nil {
+		return tls.Certificate{}, errors.New("a certificate needs Options.TLS")
+	}
+	now := s.o.Now()
+	if c.Names == nil {
+		c.Names = s.names()
+	}
+	if c.NotBefore.IsZero() {
+		c.NotBefore = now.Add(-time.Hour)
+	}
+	if c.NotAfter.IsZero() {
+		c.NotAfter = now.Add(30 * 24 * time.Hour)
+	}
+	by, err := s.authority, error(nil)
+	switch {
+	case c.SelfSigned:
+		by = nil
+	case c.Stranger:
+		by, err = newAuthority(now, nil)
+	case c.Intermediate:
+		by, err = newAuthority(now, s.authority)
+	}
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, err := by.issue(c.Names, c.NotBefore, c.NotAfter)
+	if c.NoChain && err == nil {
+		cert.Certificate = cert.Certificate[:1]
+	}
+	return cert, err
+}
+
+// Authority is the certificate of the Server's own authority; nil without TLS.
+func (s *Server) Authority() *x509.Certificate {
+	if s.authority == nil {
+		return nil
+	}
+	return s.authority.cert
+}
 
 // authority is a certificate authority that lives as long as its Server.
 type authority struct {
@@ -27,7 +81,7 @@ func (s *Server) setUpTLS() error {
 		s.tls = s.o.TLSConfig
 	}
 	now := s.o.Now()
-	a, err := newAuthority(now)
+	a, err := newAuthority(now, nil)
 	if err != nil {
 		return err
 	}
@@ -35,7 +89,7 @@ func (s *Server) setUpTLS() error {
 	if s.tls != nil {
 		return nil
 	}
-	cert, err := a.issue(s.names(), now.Add(-time.Hour), now.Add(30*24*time.Hour))
+	cert, err := s.Issue(Certificate{})
 	if err != nil {
 		return err
 	}
@@ -48,7 +102,8 @@ func (s *Server) names() []string {
 	return []string{s.o.Hostname, "localhost", "127.0.0.1", "::1"}
 }
 
-func newAuthority(now time.Time) (*authority, error) {
+// newAuthority makes an authority above all, or one below another.
+func newAuthority(now time.Time, above *authority) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make authority key: %w", err)
@@ -62,7 +117,12 @@ func newAuthority(now time.Time) (*authority, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	parent, signer := template, key
+	if above != nil {
+		template.Subject.CommonName, template.SerialNumber = "smtpsim intermediate", big.NewInt(2)
+		parent, signer = above.cert, above.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
 		return nil, fmt.Errorf("make authority certificate: %w", err)
 	}
@@ -73,7 +133,8 @@ func newAuthority(now time.Time) (*authority, error) {
 	return &authority{cert: cert, key: key}, nil
 }
 
-// issue makes a server certificate with the authority behind it in the chain.
+// issue makes a server certificate with the authority behind it in the chain. The
+// nil authority leaves it to itself.
 func (a *authority) issue(names []string, notBefore, notAfter time.Time) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -98,9 +159,17 @@ func (a *authority) issue(names []string, notBefore, notAfter time.Time) (tls.Ce
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	parent, signer := template, key
+	if a != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make certificate: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}, nil
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	if a != nil {
+		cert.Certificate = append(cert.Certificate, a.cert.Raw)
+	}
+	return cert, nil
 }

@@ -53,6 +53,8 @@ func (c *conn) checkParams(p Path, line []byte) {
 			offered, utf8 = !caps.NoSMTPUTF8, true
 		case "RET", "ENVID", "NOTIFY", "ORCPT":
 			offered = !caps.NoDSN
+		case "REQUIRETLS":
+			offered = caps.RequireTLS && c.tlsState != nil
 		}
 		if !offered || !c.esmtp {
 			c.violate(UnofferedParam, 0, param)
