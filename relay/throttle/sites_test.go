@@ -33,26 +33,26 @@ func refused(t *testing.T, s *throttle.Sites, site string, now time.Time) time.T
 func attempt(t *testing.T, s *throttle.Sites, site string, r throttle.Result, now time.Time) time.Time {
 	t.Helper()
 	p := take(t, s, site, now)
-	until := s.Report(t.Context(), p, r, now)
+	until := s.Report(t.Context(), p, throttle.Report{Result: r}, now)
 	s.Release(t.Context(), p)
 	return until
 }
 
 func TestLimitIsPerSite(t *testing.T) {
 	t.Parallel()
-	s := throttle.New(throttle.Options{Connections: 2, PerSite: func(site string) int {
-		if site == "narrow" {
-			return 1
-		}
-		return 0
-	}})
+	table, err := throttle.Providers().With([]throttle.Override{{Match: "narrow.example.com", Connections: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := throttle.New(throttle.Options{Connections: 2, Table: table})
+	narrow := s.Key("narrow", []string{"mx.narrow.example.com"}, "")
 	a := take(t, s, "wide", start)
 	take(t, s, "wide", start)
 	if until := refused(t, s, "wide", start); !until.IsZero() {
 		t.Errorf("a busy site names %v, want the zero time", until)
 	}
-	take(t, s, "narrow", start)
-	refused(t, s, "narrow", start)
+	take(t, s, narrow, start)
+	refused(t, s, narrow, start)
 	s.Release(t.Context(), a)
 	take(t, s, "wide", start)
 	if n := s.Stats(start).Permits; n != 3 {
@@ -112,7 +112,7 @@ func TestStragglersDoNotLengthenAPause(t *testing.T) {
 	}
 	var until time.Time
 	for i, p := range early {
-		until = s.Report(t.Context(), p, throttle.Failed, start.Add(time.Duration(i)*20*time.Second))
+		until = s.Report(t.Context(), p, throttle.Report{Result: throttle.Failed}, start.Add(time.Duration(i)*20*time.Second))
 		s.Release(t.Context(), p)
 	}
 	if want := start.Add(20*time.Second + time.Minute); !until.Equal(want) {
@@ -167,7 +167,7 @@ func TestConcurrentUseKeepsTheLimit(t *testing.T) {
 				out++
 				most = max(most, out)
 				mu.Unlock()
-				s.Report(t.Context(), p, throttle.Reached, start)
+				s.Report(t.Context(), p, throttle.Report{Result: throttle.Reached}, start)
 				mu.Lock()
 				out--
 				mu.Unlock()

@@ -1,0 +1,212 @@
+package throttle
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// record is what nodes tell each other of a site, and keep over restarts. Times
+// are in microseconds since 1970, 0 for never.
+type record struct {
+	Until    int64 `json:"u,omitempty"` // the end of the last pause
+	Level    int   `json:"l,omitempty"` // pauses in a row
+	Answered int64 `json:"a,omitempty"` // when an answer ended wariness
+
+	Slowed    int64   `json:"s,omitempty"`
+	High      float64 `json:"h,omitempty"`
+	Low       float64 `json:"w,omitempty"`
+	HighConns float64 `json:"hc,omitempty"`
+	LowConns  float64 `json:"wc,omitempty"`
+	Progress  float64 `json:"p,omitempty"`
+
+	// A node that gets no connection says so, for others to leave it some.
+	Hungry     int64  `json:"g,omitempty"`
+	HungryNode string `json:"n,omitempty"`
+}
+
+// join is what follows from two records of a site. The order does not matter,
+// nor does it to hear one twice. The longer pause counts, unless an answer came
+// after both; the later refusal counts, and the lower of the rates.
+func (r record) join(o record) record {
+	if o.Until > r.Until {
+		r.Until, r.Level = o.Until, o.Level
+	} else if o.Until == r.Until {
+		r.Level = max(r.Level, o.Level)
+	}
+	if r.Answered = max(r.Answered, o.Answered); r.Answered > 0 && r.Answered >= r.Until {
+		r.Level = 0
+	}
+	if o.Hungry > r.Hungry || o.Hungry == r.Hungry && o.HungryNode > r.HungryNode {
+		r.Hungry, r.HungryNode = o.Hungry, o.HungryNode
+	}
+	late, early := r, o
+	if o.Slowed > r.Slowed {
+		late, early = o, r
+	}
+	switch {
+	case late.Slowed == early.Slowed:
+		late.High, late.Low = min(late.High, early.High), min(late.Low, early.Low)
+		late.HighConns, late.LowConns = min(late.HighConns, early.HighConns), min(late.LowConns, early.LowConns)
+		late.Progress = max(late.Progress, early.Progress)
+	case early.Slowed > 0 && late.Slowed-early.Slowed < forgetSlow.Microseconds():
+		late.Low = min(late.Low, max(along(early.Low, early.High, early.Progress), floorRate))
+	}
+	r.Slowed, r.High, r.Low, r.HighConns, r.LowConns, r.Progress = late.Slowed, late.High, late.Low, late.HighConns, late.LowConns, late.Progress
+	return r
+}
+
+// news reports whether r tells more than o, which was joined into it.
+func (r record) news(o record) bool {
+	moved := r.Progress-o.Progress > atOnce
+	r.Progress, o.Progress = 0, 0
+	return r != o || moved
+}
+
+// over reports whether nobody need know r any more.
+func (r record) over(now time.Time) bool {
+	at := now.UnixMicro()
+	trouble := r.Until > r.Answered && at-r.Until < forgetAfter.Microseconds()
+	slow := r.Slowed > 0 && at-r.Slowed < forgetSlow.Microseconds()
+	answered := r.Answered > 0 && at-r.Answered < forgetAfter.Microseconds()
+	return !trouble && !slow && !answered && at-r.Hungry > hungryFor.Microseconds()
+}
+
+// sane reports whether a record can be ours: it was read from a store that others
+// write to.
+func (r record) sane() bool {
+	for _, f := range []float64{r.High, r.Low, r.HighConns, r.LowConns, r.Progress} {
+		if math.IsNaN(f) || math.IsInf(f, 0) || f < 0 || f > 1e9 {
+			return false
+		}
+	}
+	if r.Slowed > 0 && (r.Low <= 0 || r.LowConns < 1 || r.High < r.Low || r.HighConns < r.LowConns || r.Progress > maxProgress) {
+		return false
+	}
+	return r.Until >= 0 && r.Answered >= 0 && r.Slowed >= 0 && r.Hungry >= 0 && r.Level >= 0 && len(r.HungryNode) <= 255
+}
+
+// shardValue is one value of the cache: the records of many sites.
+type shardValue struct {
+	Version int               `json:"v"`
+	Sites   map[string]record `json:"sites"`
+}
+
+const recordVersion = 1
+
+// maxShard is below the 64 KiB that a cache takes.
+const maxShard = 60 << 10
+
+// encodeShard writes records; where they are too many, the oldest are left out.
+func encodeShard(m map[string]record) ([]byte, error) {
+	b, err := json.Marshal(shardValue{recordVersion, m})
+	if err != nil || len(b) <= maxShard {
+		return b, err
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	latest := func(k string) int64 { return max(m[k].Until, m[k].Slowed, m[k].Answered) }
+	slices.SortFunc(keys, func(a, b string) int { return int(min(max(latest(b)-latest(a), -1), 1)) })
+	fewer := make(map[string]record)
+	size := 0
+	for _, k := range keys {
+		one, err := json.Marshal(map[string]record{k: m[k]})
+		if err != nil {
+			return nil, err
+		}
+		if size += len(one); size > maxShard-64 {
+			break
+		}
+		fewer[k] = m[k]
+	}
+	return json.Marshal(shardValue{recordVersion, fewer})
+}
+
+// decodeShard reads what encodeShard wrote; records that make no sense are left
+// out.
+func decodeShard(b []byte) (map[string]record, error) {
+	var v shardValue
+	if err := json.Unmarshal(b, &v); err != nil {
+		return nil, fmt.Errorf("limits of sites: %w", err)
+	}
+	if v.Version != recordVersion {
+		return nil, fmt.Errorf("limits of sites: version %d is not known", v.Version)
+	}
+	if v.Sites == nil {
+		v.Sites = make(map[string]record)
+	}
+	for k, r := range v.Sites {
+		if !r.sane() || k == "" {
+			delete(v.Sites, k)
+		}
+	}
+	return v.Sites, nil
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func timeOf(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// record is what this node knows of the site.
+func (st *site) record() record {
+	p := &st.pace
+	return record{
+		Until: micros(st.until), Level: st.level, Answered: micros(st.answered),
+		Slowed: micros(p.slowed), High: p.high, Low: p.low, HighConns: p.highConns, LowConns: p.lowConns, Progress: p.progress,
+		Hungry: micros(st.share.hungry), HungryNode: st.share.hungryNode,
+	}
+}
+
+// learn joins what others know into the site.
+func (st *site) learn(r record, now time.Time) {
+	if r.Slowed > 0 && now.UnixMicro()-r.Slowed > forgetSlow.Microseconds() {
+		r.Slowed, r.High, r.Low, r.HighConns, r.LowConns, r.Progress = 0, 0, 0, 0, 0, 0
+	}
+	mine := st.record()
+	all := mine.join(r)
+	if all.Until > mine.Until {
+		level := all.Level
+		st.pause(timeOf(all.Until))
+		st.level = level
+	}
+	if all.Answered > mine.Answered {
+		st.answered = timeOf(all.Answered)
+		if !st.answered.Before(st.until) {
+			st.wary, st.level, st.failures = false, 0, 0
+		}
+	}
+	st.share.hungry, st.share.hungryNode = timeOf(all.Hungry), all.HungryNode
+	st.learnPace(mine, all, now)
+}
+
+func (st *site) learnPace(mine, all record, now time.Time) {
+	p := &st.pace
+	if all.Slowed == mine.Slowed && all.Progress == mine.Progress && all.Low == mine.Low && all.High == mine.High &&
+		all.LowConns == mine.LowConns && all.HighConns == mine.HighConns {
+		return
+	}
+	before := p.connections(st.conns)
+	if all.Slowed > mine.Slowed {
+		// What is on its way here was sent before it: it says nothing more.
+		p.epoch++
+		p.took = false
+		p.slowed = timeOf(all.Slowed)
+		p.moved = now
+	}
+	p.high, p.low, p.highConns, p.lowConns, p.progress = all.High, all.Low, all.HighConns, all.LowConns, all.Progress
+	st.shrink(before)
+}
