@@ -2,6 +2,7 @@ package bounce
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,33 +10,76 @@ import (
 	"postrider/queue"
 )
 
-// Classifier classifies failed attempts. It is safe for concurrent use.
-type Classifier struct {
-	rules []rule
-	known memory
+// Options of a Classifier. The zero value has the built-in rules alone.
+type Options struct {
+	// Rules is a file with an operator's own, see RuleFile; empty: none.
+	Rules string
+	// OneSchedule leaves Verdict.Schedule nil, where an operator's own holds for
+	// all classes.
+	OneSchedule bool
+	Now         func() time.Time // for Unknown; nil: time.Now
 }
 
-// New returns a Classifier with the built-in rules.
-func New() (*Classifier, error) {
-	rules, err := parseRules("rules.txt", strings.NewReader(genericRules))
+// Classifier classifies failed attempts. It is safe for concurrent use.
+type Classifier struct {
+	o       Options
+	rules   []rule
+	byHost  bool // a rule is about hosts by name
+	known   memory
+	unknown counters
+}
+
+// New returns a Classifier. Its error names file and line of a bad rule.
+func New(o Options) (*Classifier, error) {
+	rules, err := builtInRules()
 	if err != nil {
 		return nil, fmt.Errorf("read bounce rules: %w", err)
 	}
-	return &Classifier{rules: rules}, nil
+	if o.Rules != "" {
+		own, err := ownRules(o.Rules)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(own, rules...)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	byHost := slices.ContainsFunc(rules, func(ru rule) bool { return len(ru.scope.domains) > 0 })
+	return &Classifier{o: o, rules: rules, byHost: byHost}, nil
 }
 
 // Verdict is what an attempt means for its recipient.
 type Verdict struct {
 	Class    queue.Class
-	Final    bool          // give up
-	MinDelay time.Duration // before the next try, if not final
-	Rule     string        // which rule decided, for tests and traces
+	Final    bool           // give up
+	Stop     bool           // the peer said that trying again will not succeed; Final too
+	MinDelay time.Duration  // before the next try, if not final; respects Hint
+	Schedule queue.Schedule // of tries after this failure; nil: the configured one
+	Hint     time.Duration  // how long the reply asks to wait; 0: it does not
+	Rule     string         // which rule decided, for tests and traces
+
+	Site SiteAction // what the attempt means for all mail to the site
+	// SiteRest is how long the site should be left alone: always set with
+	// SitePause, and with SiteSlow if the reply asked for a time.
+	SiteRest time.Duration
 }
+
+// SiteAction is what to do about a site.
+type SiteAction uint8
+
+// The actions.
+const (
+	SiteNothing SiteAction = iota
+	SiteSlow               // send less at a time
+	SitePause              // send nothing for SiteRest
+)
 
 // History is what came before the attempt.
 type History struct {
 	Tries     int           // attempts so far, this one included
 	Age       time.Duration // since the message was accepted
+	Last      queue.Class   // of the attempt before, if that is known: patience with a class begins with it
 	SmartHost bool          // it was made by a static route, not by MX
 }
 
@@ -43,15 +87,48 @@ type History struct {
 // reply nor a finding of our own decided are temporary, whatever they are.
 func (c *Classifier) Classify(a *queue.Attempt, h History) Verdict {
 	code := codeOf(a.Reply)
-	v := c.class(a, code)
-	p := policies[v.Class]
+	if class, ok := ourTLS(a); ok {
+		return c.verdict(Verdict{Class: class, Rule: "our tls", Final: code >= 500}, policies[class], 0)
+	}
+	if code < 400 || code > 599 {
+		class := silent(a)
+		return c.verdict(Verdict{Class: class, Rule: "no reply"}, policies[class], 0)
+	}
+	text := plain(textOf(a))
+	ru := c.rule(a, code, text)
+	v := Verdict{Class: ru.class, Rule: ru.name}
+	p := policies[ru.class].with(ru.do)
 	if h.SmartHost && v.Class == queue.ClassRelayDenied {
 		// The smart host does not know us (any more): that is for the operator to
 		// mend and no reason to bounce what waits.
 		p = policies[queue.ClassRouteAuth]
 	}
-	v.Final = p.final(a.Stage, code, h)
-	v.MinDelay = p.minDelay
+	hint := hintIn(text)
+	if code >= 500 && !p.retry5xx && mayComeBack(v.Class) && (hint > 0 || comesBack(text)) {
+		p.retry5xx = true // a 5yz that asks to come back
+		if !ru.do.limited {
+			p.maxAge = day
+		}
+	}
+	v.Stop = ru.do.stop
+	v.Final = v.Stop || p.final(a.Stage, code, v.Class, h)
+	return c.verdict(v, p, hint)
+}
+
+// verdict completes a verdict by what its class and its rule say.
+func (c *Classifier) verdict(v Verdict, p policy, hint time.Duration) Verdict {
+	v.Site, v.SiteRest = p.site, p.rest
+	if hint > 0 && v.Site != SiteNothing {
+		v.SiteRest = max(v.SiteRest, hint)
+	}
+	v.Hint = hint
+	if v.Final {
+		return v
+	}
+	v.MinDelay = max(p.minDelay, hint)
+	if !c.o.OneSchedule {
+		v.Schedule = p.schedule
+	}
 	return v
 }
 
@@ -64,16 +141,38 @@ func codeOf(r queue.Reply) int {
 	return r.Code
 }
 
-func (p policy) final(stage queue.Stage, code int, h History) bool {
+// ourTLS classes what we ourselves do not send for the TLS of a next hop. Rules
+// read the codes as the words of peers, who mean other things by them.
+func ourTLS(a *queue.Attempt) (class queue.Class, ok bool) {
+	if a.Reply.Code != 0 || a.Reply.Enhanced[1] != 7 {
+		return "", false
+	}
+	switch a.Reply.Enhanced[2] {
+	case 30: // RFC 8689 §5: REQUIRETLS cannot be kept
+		return queue.ClassTLSRequired, true
+	case 5: // RFC 3463: the policy of the receiver cannot be kept
+		return queue.ClassNetTLS, true
+	}
+	return "", false
+}
+
+func textOf(a *queue.Attempt) string {
+	if a.Reply.Code == 0 {
+		return a.Error
+	}
+	return a.Reply.Text
+}
+
+func (p policy) final(stage queue.Stage, code int, class queue.Class, h History) bool {
 	switch {
 	case code >= 500 && code < 600 && greets(stage):
 		// The host as a whole does not want us now; another may, later
 		// (RFC 5321 §3.1, §5.1).
-		return p.exhausted(h)
+		return p.exhausted(class, h)
 	case code >= 500 && code < 600:
-		return !p.retry5xx || p.exhausted(h)
+		return !p.retry5xx || p.exhausted(class, h)
 	case code >= 400 && code < 500:
-		return p.exhausted(h)
+		return p.exhausted(class, h)
 	}
 	return false
 }
@@ -86,40 +185,52 @@ func greets(s queue.Stage) bool {
 	return false
 }
 
-func (p policy) exhausted(h History) bool {
-	return p.maxTries > 0 && h.Tries >= p.maxTries || p.maxAge > 0 && h.Age >= p.maxAge
+// mayComeBack reports whether mail of a class may be sent later with success if
+// the reply says so, whatever its code.
+func mayComeBack(c queue.Class) bool {
+	switch c {
+	case queue.ClassRcptUnknown, queue.ClassRcptSyntax, queue.ClassRcptMoved, queue.ClassDomainBad, queue.ClassSize, queue.ClassLoop,
+		queue.ClassContentVirus, queue.ClassContentUTF8:
+		return false
+	}
+	return true
 }
 
-func (c *Classifier) class(a *queue.Attempt, number int) Verdict {
-	if number < 400 || number > 599 {
-		return Verdict{Class: silent(a), Rule: "no reply"}
-	}
+// rule finds the rule that decides, and remembers it for replies that are alike.
+func (c *Classifier) rule(a *queue.Attempt, number int, text string) *rule {
 	code := strconv.Itoa(number)
-	detail := ""
-	if e := a.Reply.Enhanced; !e.IsZero() {
-		detail = fmt.Sprintf("%d.%d", e[1], e[2])
+	text = normal(text)
+	r := reply{stage: a.Stage, code: code, wild: code[:1] + "xx", detail: detailOf(a.Reply, text, code[0])}
+	host := strings.ToLower(strings.TrimSuffix(a.Host, "."))
+	provider, _ := queue.ProviderOf(host)
+	r.line = code + " " + text
+	if !a.Reply.Enhanced.IsZero() {
+		r.line = code + " " + a.Reply.Enhanced.String() + " " + text
 	}
-	text := plain(a.Reply.Text)
-	if a.Reply.Code == 0 {
-		text = plain(a.Error)
+	key := memoryKey{stage: r.stage, provider: provider.Key, line: r.line}
+	if c.byHost {
+		key.host = host
 	}
-	key := string(a.Stage) + " " + code + " " + detail + " " + shape(text)
-	if v, ok := c.known.get(key); ok {
-		return v
+	ru, ok := c.known.get(key)
+	if !ok {
+		ru = c.match(&r, host, provider.Key)
+		c.known.put(key, ru)
 	}
-	v := c.match(a.Stage, code, detail, text)
-	c.known.put(key, v)
-	return v
+	if ru.do.unknown {
+		c.unknown.count(a, number, ru.class, text, c.o.Now())
+	}
+	return ru
 }
 
-func (c *Classifier) match(stage queue.Stage, code, detail, text string) Verdict {
-	wild := code[:1] + "xx"
+var noRule = rule{name: "none", class: queue.ClassOtherTemp, do: deed{unknown: true}}
+
+func (c *Classifier) match(r *reply, host, provider string) *rule {
 	for i := range c.rules {
-		if ru := &c.rules[i]; ru.matches(stage, code, wild, detail, text) {
-			return Verdict{Class: ru.class, Rule: fmt.Sprintf("rules.txt:%d", ru.line)}
+		if ru := &c.rules[i]; ru.scope.holds(host, provider) && ru.matches(r) {
+			return ru
 		}
 	}
-	return Verdict{Class: queue.ClassOtherTemp, Rule: "none"}
+	return &noRule
 }
 
 // silent classes an attempt that ended without a reply that decides.

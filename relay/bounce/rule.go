@@ -1,128 +1,89 @@
 package bounce
 
 import (
-	"bufio"
-	_ "embed"
-	"fmt"
-	"io"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"postrider/queue"
 )
 
-//go:embed rules.txt
-var genericRules string
-
-// rule is one line of a rule file.
+// rule gives a class to the failed attempts that it matches. Empty lists match
+// anything.
 type rule struct {
+	name     string
+	file     string
 	line     int
+	scope    scope
 	class    queue.Class
-	codes    []string
+	codes    []string // "550" or "5xx"
 	stages   []queue.Stage
-	enhanced []string // "subject.detail"
+	enhanced []string // "subject.detail" or "subject.*"
 	text     *regexp.Regexp
+	needs    []string // one of these is in every text that matches; empty: not known
+	do       deed
 }
 
-// The text is matched in lower case: patterns are written so, which spares the
-// costly folding inside the expression.
-
-// parseRules reads a rule file; name is for errors.
-func parseRules(name string, r io.Reader) ([]rule, error) {
-	var rules []rule
-	sc := bufio.NewScanner(r)
-	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimSpace(sc.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		ru, err := parseRule(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
-		}
-		ru.line = n
-		rules = append(rules, ru)
-	}
-	return rules, sc.Err()
+// deed is what a rule does differently from the policy of its class.
+type deed struct {
+	stop     bool          // trying again will not succeed
+	retry    bool          // a 5yz code is no reason to give up
+	unknown  bool          // nothing but the code was understood
+	limited  bool          // maxTries and maxAge are the rule's
+	maxTries int           // as in policy
+	maxAge   time.Duration // as in policy
+	wait     time.Duration // as policy.minDelay; 0: the policy's
+	slow     bool
+	pause    time.Duration // of the site
 }
 
-func parseRule(line string) (rule, error) {
-	cols := strings.SplitN(line, "|", 5)
-	if len(cols) != 5 {
-		return rule{}, fmt.Errorf("%d columns: want class | codes | stages | enhanced | text", len(cols))
-	}
-	ru := rule{class: queue.Class(strings.TrimSpace(cols[0]))}
-	if _, known := policies[ru.class]; !known {
-		return rule{}, fmt.Errorf("unknown class %q", ru.class)
-	}
-	var err error
-	if ru.codes, err = parseList(cols[1], isCode, "code"); err != nil {
-		return rule{}, err
-	}
-	stages, err := parseList(cols[2], isStage, "stage")
-	if err != nil {
-		return rule{}, err
-	}
-	for _, s := range stages {
-		ru.stages = append(ru.stages, queue.Stage(s))
-	}
-	if ru.enhanced, err = parseList(cols[3], isDetail, "enhanced code"); err != nil {
-		return rule{}, err
-	}
-	if text := strings.TrimSpace(cols[4]); text != "" {
-		if ru.text, err = regexp.Compile("(?s)" + text); err != nil {
-			return rule{}, err
-		}
-	}
-	return ru, nil
+// scope is whose hosts a rule is about: a provider's, those below some domains,
+// or all if both are empty.
+type scope struct {
+	provider string
+	domains  []string
 }
 
-// parseList reads a column; "*" is the empty list, which matches anything.
-func parseList(col string, valid func(string) bool, what string) ([]string, error) {
-	col = strings.TrimSpace(col)
-	if col == "*" {
-		return nil, nil
-	}
-	list := strings.Split(col, ",")
-	for _, v := range list {
-		if !valid(v) {
-			return nil, fmt.Errorf("%q is no %s", v, what)
-		}
-	}
-	return list, nil
-}
+func (s scope) any() bool { return s.provider == "" && len(s.domains) == 0 }
 
-func isCode(s string) bool {
-	if s == "4xx" || s == "5xx" {
+// holds reports whether a host belongs to the scope; provider is the host's.
+func (s scope) holds(host, provider string) bool {
+	if s.any() || s.provider != "" && s.provider == provider {
 		return true
 	}
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= 400 && n < 600
+	return slices.ContainsFunc(s.domains, func(d string) bool { return queue.Below(host, d) })
 }
 
-func isDetail(s string) bool {
-	_, ok := queue.ParseEnhanced("5." + s)
-	return ok
+// reply is an attempt's reply as the rules see it.
+type reply struct {
+	stage  queue.Stage
+	code   string // "550"
+	wild   string // "5xx"
+	detail string // "7.26"; empty without an enhanced code
+	line   string // "550 5.7.26 text", see normal
 }
 
-func isStage(s string) bool {
-	return slices.Contains([]queue.Stage{
-		queue.StageRoute, queue.StageSign, queue.StageConnect, queue.StageTLS, queue.StageGreeting,
-		queue.StageEhlo, queue.StageAuth, queue.StageMail, queue.StageRcpt, queue.StageData,
-		queue.StageBody, queue.StageDot,
-	}, queue.Stage(s))
-}
-
-func (ru *rule) matches(stage queue.Stage, code, wild, detail, text string) bool {
+func (ru *rule) matches(r *reply) bool {
 	switch {
-	case ru.codes != nil && !slices.Contains(ru.codes, code) && !slices.Contains(ru.codes, wild):
+	case ru.codes != nil && !slices.Contains(ru.codes, r.code) && !slices.Contains(ru.codes, r.wild):
 		return false
-	case ru.stages != nil && !slices.Contains(ru.stages, stage):
+	case ru.stages != nil && !slices.Contains(ru.stages, r.stage):
 		return false
-	case ru.enhanced != nil && !slices.Contains(ru.enhanced, detail):
+	case ru.enhanced != nil && !inDetails(ru.enhanced, r.detail):
+		return false
+	case ru.text == nil:
+		return true
+	case len(ru.needs) > 0 && !slices.ContainsFunc(ru.needs, func(s string) bool { return strings.Contains(r.line, s) }):
 		return false
 	}
-	return ru.text == nil || ru.text.MatchString(text)
+	return ru.text.MatchString(r.line)
+}
+
+func inDetails(list []string, detail string) bool {
+	if detail == "" {
+		return false
+	}
+	subject, _, _ := strings.Cut(detail, ".")
+	return slices.Contains(list, detail) || slices.Contains(list, subject+".*")
 }

@@ -1,15 +1,15 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/claim"
 	"postrider/relay/report/status"
 )
 
@@ -50,9 +50,10 @@ type Options struct {
 
 // Maker writes reports. Start it once.
 type Maker struct {
-	o    Options
-	done chan struct{}
-	stop context.CancelFunc
+	o     Options
+	claim *claim.Held
+	done  chan struct{}
+	stop  context.CancelFunc
 }
 
 const (
@@ -61,8 +62,6 @@ const (
 	claimTTL   = 30 * time.Second
 	batch      = 500
 	maxFull    = 50_000 // octets of a message that is returned whole
-
-	unclaimTime = time.Second // the claim ends by itself
 )
 
 // New returns a Maker.
@@ -85,7 +84,10 @@ func New(o Options) *Maker {
 	if o.Pause <= 0 {
 		o.Pause = 250 * time.Millisecond
 	}
-	return &Maker{o: o, done: make(chan struct{})}
+	return &Maker{
+		o: o, done: make(chan struct{}),
+		claim: claim.New(claim.Options{Store: o.Store, Name: claimName, Holder: o.Holder, TTL: claimTTL, Now: o.Now, Logger: o.Logger}),
+	}
 }
 
 // Start begins to read events, from where the last Maker of any node left off.
@@ -109,7 +111,7 @@ func (m *Maker) run(ctx context.Context) {
 	defer close(m.done)
 	news, stop := m.o.Store.Notify()
 	defer stop()
-	defer m.unclaim(ctx)
+	defer m.claim.Leave(ctx)
 	for {
 		more, err := m.Round(ctx)
 		if ctx.Err() != nil {
@@ -143,8 +145,7 @@ func (m *Maker) run(ctx context.Context) {
 // that there are others to read at once. It returns queue.ErrClaimed
 // while another node writes the reports.
 func (m *Maker) Round(ctx context.Context) (more bool, err error) {
-	c, err := m.claim(ctx)
-	if err != nil {
+	if _, err := m.claim.Keep(ctx); err != nil {
 		return false, err
 	}
 	after, err := m.o.Store.Acknowledged(ctx, readerName)
@@ -166,7 +167,7 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 		groups = groups[:held]
 	}
 	for _, g := range groups {
-		if c, err = m.keep(ctx, c); err != nil {
+		if err := m.keep(ctx); err != nil {
 			return false, err
 		}
 		if err := m.report(ctx, g); err != nil {
@@ -176,7 +177,7 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	if next == after {
 		return false, nil
 	}
-	if _, err := m.keep(ctx, c); err != nil {
+	if err := m.keep(ctx); err != nil {
 		return false, err
 	}
 	if err := m.o.Store.Acknowledge(ctx, readerName, next); err != nil {
@@ -185,42 +186,14 @@ func (m *Maker) Round(ctx context.Context) (more bool, err error) {
 	return len(events) == batch, nil
 }
 
-// claim is the right to write reports, as it was when it was last renewed.
-type claim struct {
-	fence uint64
-	at    time.Time
-}
-
-func (m *Maker) claim(ctx context.Context) (claim, error) {
-	now := m.o.Now()
-	fence, err := m.o.Store.Claim(ctx, claimName, m.o.Holder, now, claimTTL)
-	return claim{fence: fence, at: now}, err
-}
-
-// unclaim lets the next node begin at once. ctx is over by then.
-func (m *Maker) unclaim(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTime)
-	defer cancel()
-	if err := m.o.Store.Unclaim(ctx, claimName, m.o.Holder); err != nil {
-		m.o.Logger.Debug("claim not given back", "claim", claimName, "error", err)
-	}
-}
-
 // keep renews the claim in time. A node that stood still may find that another
-// one went on in its place, and has ended since: its own round is then out of
-// date, and must not write reports nor move the position back.
-func (m *Maker) keep(ctx context.Context, c claim) (claim, error) {
-	if m.o.Now().Sub(c.at) < claimTTL/3 {
-		return c, nil
+// one went on in its place: its own round is then out of date, and must not write
+// reports nor move the position back.
+func (m *Maker) keep(ctx context.Context) error {
+	if err := m.claim.Still(ctx); err != nil {
+		return fmt.Errorf("keep the claim on reports: %w", err)
 	}
-	renewed, err := m.claim(ctx)
-	if err == nil && renewed.fence != c.fence {
-		err = queue.ErrClaimed
-	}
-	if err != nil {
-		return c, fmt.Errorf("keep the claim on reports: %w", err)
-	}
-	return renewed, nil
+	return nil
 }
 
 // group is what befell one message, without anything else between.
@@ -258,9 +231,12 @@ func (m *Maker) report(ctx context.Context, g group) error {
 	if err != nil {
 		return fmt.Errorf("read message %s: %w", g[0].Message, err)
 	}
+	if reported(&entry.Message) {
+		return nil
+	}
 	for _, kind := range []status.Action{status.Failed, status.Delayed, status.Relayed} {
-		ns := notices(entry, g, kind)
-		if len(ns) == 0 || entry.Message.Envelope.ReversePath.IsNull() {
+		ns := m.notices(entry, g, kind)
+		if len(ns) == 0 {
 			continue
 		}
 		if err := m.submit(ctx, entry.Message, ns); err != nil {
@@ -268,6 +244,12 @@ func (m *Maker) report(ctx context.Context, g group) error {
 		}
 	}
 	return nil
+}
+
+// reported says of a message that it is itself a report, or must not be answered:
+// by its null reverse-path (RFC 5321 §4.5.5), or because we made it.
+func reported(m *queue.Message) bool {
+	return m.Envelope.ReversePath.IsNull() || m.Source.Kind == "internal"
 }
 
 // calls looks at the kinds alone, to spare reading messages that were
@@ -286,7 +268,7 @@ func calls(g group) bool {
 	return false
 }
 
-func notices(entry queue.Entry, g group, kind status.Action) []notice {
+func (m *Maker) notices(entry queue.Entry, g group, kind status.Action) []notice {
 	var ns []notice
 	for _, e := range g {
 		i := e.Recipient.Index()
@@ -294,6 +276,9 @@ func notices(entry queue.Entry, g group, kind status.Action) []notice {
 			continue
 		}
 		r := entry.Recipients[i]
+		if strings.EqualFold(r.Address.String(), m.o.From.String()) {
+			continue // an answer to a report of ours: another one would be answered too
+		}
 		if a, ok := wanted(r, e); ok && a == kind {
 			ns = append(ns, notice{rcpt: r, event: e, action: a})
 		}
@@ -316,69 +301,4 @@ func wanted(r queue.Recipient, e queue.Event) (status.Action, bool) {
 		return status.Relayed, e.Delayed && !taken && r.Notify&queue.NotifySuccess != 0
 	}
 	return "", false
-}
-
-func (m *Maker) submit(ctx context.Context, msg queue.Message, ns []notice) error {
-	d := &dsn{
-		hostname: m.o.Hostname, from: m.o.From, to: msg.Envelope.ReversePath,
-		message: msg, notices: ns, at: ns[0].event.At,
-	}
-	if m.o.Mode == ToAdmin {
-		d.to = m.o.Admin
-	}
-	var err error
-	if d.original, d.full, err = m.original(ctx, msg, ns[0].action); err != nil {
-		return err
-	}
-	done, err := m.o.Submitter.Submit(ctx, queue.Submission{
-		Account:    msg.Account,
-		Source:     queue.Source{Kind: "internal"},
-		Envelope:   queue.Envelope{SMTPUTF8: !d.to.ASCII()},
-		Recipients: []queue.SubmittedRecipient{{Address: d.to, Notify: queue.NotifyNever}},
-		Priority:   queue.PriorityNormal,
-		// The last one, since events may have joined the group when it is read
-		// again: they must not pass for reported.
-		IdempotencyKey: "dsn/" + ns[len(ns)-1].event.ID.String(),
-		Content:        bytes.NewReader(d.render()),
-	})
-	var refusal *queue.Refusal
-	switch {
-	case errors.Is(err, queue.ErrIdempotencyConflict):
-		// Another node has written it, under its own name.
-		m.o.Logger.Debug("report was written by another node", "id", msg.ID)
-		return nil
-	case errors.As(err, &refusal) && !refusal.Temporary():
-		m.o.Logger.Warn("report refused", "id", msg.ID, "error", err)
-		return nil
-	case err != nil:
-		return fmt.Errorf("submit report about %s: %w", msg.ID, err)
-	}
-	m.o.Logger.Info("report written", "id", msg.ID, "report", done.ID, "action", string(ns[0].action), "rcpts", len(ns), "repeated", done.Duplicate)
-	return nil
-}
-
-// original reads what the report returns of the message (RFC 3461 §4.3): its
-// header, or all of a small one that failed if RET=FULL. A content that is gone
-// leaves its place empty.
-func (m *Maker) original(ctx context.Context, msg queue.Message, a status.Action) (text []byte, full bool, err error) {
-	full = a == status.Failed && msg.Content.Size <= maxFull &&
-		(msg.Envelope.Ret == queue.RetFull || m.o.Full && msg.Envelope.Ret == queue.RetUnset)
-	size := min(msg.Content.HeaderSize, maxOriginalHeader)
-	if full {
-		size = msg.Content.Size
-	}
-	c, err := m.o.Store.OpenContent(ctx, msg.Content)
-	if errors.Is(err, queue.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("open content of %s: %w", msg.ID, err)
-	}
-	defer c.Close()
-	text = make([]byte, size)
-	n, err := io.ReadFull(c, text)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, false, fmt.Errorf("read content of %s: %w", msg.ID, err)
-	}
-	return text[:n], full, nil
 }

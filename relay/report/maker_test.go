@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: s, now: time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)}
 	w.door = intake.New(intake.Options{
 		Store: s, Policies: anything{}, Hostname: "relay.example.com", Now: func() time.Time { return w.now },
-		Lane: func(domain string) queue.Lane { return queue.Lane(domain) },
+		Lane: func(_, _, domain string) queue.Lane { return queue.Lane(domain) },
 	})
 	return w
 }
@@ -145,6 +145,8 @@ type parsed struct {
 	fields []textproto.MIMEHeader
 	third  string
 	kind   string
+
+	statusKind, statusEncoding, thirdEncoding string
 }
 
 // reports finds and takes apart what was submitted to an address.
@@ -193,9 +195,9 @@ func (w *world) parse(e queue.Entry) parsed {
 		case 0:
 			p.text = string(b)
 		case 1:
-			p.status = string(b)
+			p.status, p.statusKind, p.statusEncoding = string(b), part.Header.Get("Content-Type"), part.Header.Get("Content-Transfer-Encoding")
 		case 2:
-			p.third, p.kind = string(b), part.Header.Get("Content-Type")
+			p.third, p.kind, p.thirdEncoding = string(b), part.Header.Get("Content-Type"), part.Header.Get("Content-Transfer-Encoding")
 		}
 	}
 	if _, err := r.NextPart(); err != io.EOF {

@@ -17,8 +17,8 @@ func (d *dsn) text() string {
 	for i := range d.notices {
 		d.explain(&b, &d.notices[i])
 	}
-	fmt.Fprintf(&b, "Your message\r\n  Subject:   %s\r\n  Accepted:  %s\r\n  Queue id:  %s\r\n",
-		d.message.Header.Subject, moment(d.message.AcceptedAt), d.message.ID)
+	fmt.Fprintf(&b, "Your message\r\n  From:      %s\r\n  Subject:   %s\r\n  Accepted:  %s\r\n  Queue id:  %s\r\n",
+		status.Plain(d.message.Envelope.ReversePath.String()), status.Plain(d.message.Header.Subject), moment(d.message.AcceptedAt), d.message.ID)
 	return b.String()
 }
 
@@ -38,17 +38,20 @@ func (d *dsn) opening(b *strings.Builder) {
 }
 
 func (d *dsn) explain(b *strings.Builder, n *notice) {
-	fmt.Fprintf(b, "%s\r\n", n.rcpt.Address)
+	fmt.Fprintf(b, "%s\r\n", status.Plain(n.rcpt.Address.String()))
 	if n.action == status.Failed || n.action == status.Delayed {
-		fmt.Fprintf(b, "  %s\r\n", queue.Advice(n.class(), d.facts(n)))
+		r := n.then()
+		class := queue.AdviceClass(&r)
+		fmt.Fprintf(b, "  %s\r\n", status.Plain(queue.Advice(class, queue.FactsOf(&d.message, &r, n.last(), n.event.Reason))))
+		fmt.Fprintf(b, "  Who can mend it: %s.\r\n", queue.Mender(class, n.action == status.Delayed))
 	}
-	if said := n.said(); said != "" {
+	if said := status.Plain(n.said()); said != "" {
 		a := n.last()
 		who := "The relay says"
 		if a != nil && a.Host != "" {
-			who = a.Host + " said"
+			who = status.Plain(a.Host) + " said"
 		}
-		fmt.Fprintf(b, "  %s: %s\r\n", who, strings.ReplaceAll(said, "\n", " "))
+		fmt.Fprintf(b, "  %s: %s\r\n", who, said)
 	}
 	if a := n.last(); a != nil && n.action != status.Relayed && max(n.rcpt.Attempts, a.Number) > 0 {
 		fmt.Fprintf(b, "  Attempts: %d, the last one at %s\r\n", max(n.rcpt.Attempts, a.Number), moment(a.Start))
@@ -56,30 +59,27 @@ func (d *dsn) explain(b *strings.Builder, n *notice) {
 	b.WriteString("\r\n")
 }
 
-// class of an expiry is that of its last attempt: it says more.
-func (n *notice) class() queue.Class {
-	switch {
-	case n.event.Class != queue.ClassNone && n.event.Class != queue.ClassExpired:
-		return n.event.Class
-	case n.rcpt.Class != queue.ClassNone:
-		return n.rcpt.Class
-	case n.event.Kind == queue.EventExpired:
-		return queue.ClassExpired
+// then is the recipient as the event left it: more may have happened since.
+func (n *notice) then() queue.Recipient {
+	r := n.rcpt
+	r.UpdatedAt = n.event.At
+	if n.event.Class != queue.ClassNone {
+		r.Class = n.event.Class
 	}
-	return queue.ClassOtherPerm
-}
-
-func (d *dsn) facts(n *notice) queue.AdviceFacts {
-	f := queue.AdviceFacts{
-		Recipient: n.rcpt.Address, FromDomain: d.message.Header.From.Domain, Detail: n.said(),
+	switch n.event.Kind {
+	case queue.EventDeferred:
+		r.State, r.Due = queue.StateDeferred, n.event.Due
+	case queue.EventExpired:
+		r.State = queue.StateExpired
+	case queue.EventSuppressed:
+		r.State = queue.StateSuppressed
+	default:
+		r.State = queue.StateBounced
 	}
-	if a := n.last(); a != nil {
-		f.Host = a.Host
+	if r.Class == queue.ClassExpired && n.rcpt.Class != queue.ClassNone {
+		r.Class = n.rcpt.Class
 	}
-	if n.action == status.Delayed {
-		f.Next, f.Until = n.event.Due, d.message.ExpiresAt
-	}
-	return f
+	return r
 }
 
 func moment(t time.Time) string { return t.UTC().Format("Mon, 2 Jan 2006 15:04:05 MST") }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/claim"
 	"postrider/queue/folders"
 	"postrider/relay/report/skeleton"
 )
@@ -48,7 +49,7 @@ type Filer struct {
 	done chan struct{}
 	stop context.CancelFunc
 
-	claimed claim
+	claim   *claim.Held
 	reading reading
 	trim    trimming
 	failed  map[queue.MessageID]int // how often a message could not be read
@@ -65,7 +66,6 @@ const (
 	trimEvery  = time.Minute
 
 	defaultQueuedAfter = 5 * time.Second
-	unclaimTime        = time.Second // the claim ends by itself
 )
 
 // New returns a Filer.
@@ -85,7 +85,10 @@ func New(o Options) *Filer {
 	if o.Pause <= 0 {
 		o.Pause = 250 * time.Millisecond
 	}
-	return &Filer{o: o, done: make(chan struct{}), failed: map[queue.MessageID]int{}, walkBudget: walkBudget}
+	return &Filer{
+		o: o, done: make(chan struct{}), failed: map[queue.MessageID]int{}, walkBudget: walkBudget,
+		claim: claim.New(claim.Options{Store: o.Store, Name: claimName, Holder: o.Holder, TTL: claimTTL, Now: o.Now, Logger: o.Logger}),
+	}
 }
 
 // Start begins to file, from where the last Filer of any node left off.
@@ -110,7 +113,7 @@ func (f *Filer) run(ctx context.Context) {
 	defer close(f.done)
 	news, stop := f.o.Store.Notify()
 	defer stop()
-	defer f.unclaim(ctx)
+	defer f.claim.Leave(ctx)
 	var trimAt time.Time
 	for {
 		more, err := f.Round(ctx)

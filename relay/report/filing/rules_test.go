@@ -186,6 +186,15 @@ func TestATriedMessageThatIsHeldStaysInDeferred(t *testing.T) {
 	w.wantShown("Deferred 1/1", "Sites/site.example/Deferred 1/1")
 	if _, e := w.only("Deferred"); !strings.Contains(w.text(e), "Subject: Delayed (greylisted, held): Your order #12345\r\n") {
 		t.Errorf("the entry is\n%s", w.text(e))
+	} else if m, err := w.store.Message(t.Context(), id); err != nil {
+		t.Error(err)
+	} else {
+		// The same words as in reports and over HTTP, but for line ends.
+		r := &m.Recipients[0]
+		advice := queue.Advice(queue.AdviceClass(r), queue.FactsOf(&m.Message, r, r.Last, ""))
+		if !strings.Contains(strings.Join(strings.Fields(w.text(e)), " "), advice) || !strings.Contains(advice, "until it is released") {
+			t.Errorf("no %q in\n%s", advice, w.text(e))
+		}
 	}
 }
 

@@ -90,7 +90,10 @@ func (r *report) recipient(b *strings.Builder, rc *queue.Recipient) {
 		line(b, "Server", spoken(a))
 	}
 	if rc.State != queue.StateCancelled {
-		line(b, "What now", wrap(queue.Advice(adviceClass(rc), r.adviceFacts(rc, said)), strings.Repeat(" ", column)))
+		class := queue.AdviceClass(rc)
+		advice := queue.Advice(class, queue.FactsOf(&r.entry.Message, rc, rc.Last, r.reasonGiven(rc)))
+		line(b, "What now", wrap(clean(advice), strings.Repeat(" ", column)))
+		line(b, "Up to", queue.Mender(class, !rc.State.Final()))
 	}
 }
 
@@ -108,35 +111,6 @@ func (r *report) reasonGiven(rc *queue.Recipient) string {
 		}
 	}
 	return ""
-}
-
-// adviceClass is what advice is given about. That of an expiry is of its last
-// attempt, since it says more.
-func adviceClass(rc *queue.Recipient) queue.Class {
-	switch {
-	case rc.State == queue.StateSuppressed:
-		return queue.ClassRcptSuppressed
-	case rc.Class != queue.ClassNone:
-		return rc.Class
-	case rc.State == queue.StateExpired:
-		return queue.ClassExpired
-	case rc.State.Final():
-		return queue.ClassOtherPerm
-	}
-	return queue.ClassOtherTemp
-}
-
-func (r *report) adviceFacts(rc *queue.Recipient, said string) queue.AdviceFacts {
-	f := queue.AdviceFacts{
-		Recipient: rc.Address, FromDomain: author(&r.entry.Message).Domain, Detail: clean(said),
-	}
-	if rc.Last != nil {
-		f.Host = clean(rc.Last.Host)
-	}
-	if !rc.State.Final() && rc.State != queue.StateHeld {
-		f.Next, f.Until = rc.Due, r.entry.Message.ExpiresAt
-	}
-	return f
 }
 
 // spoken tells whom an attempt spoke to and how.

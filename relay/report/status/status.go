@@ -1,9 +1,11 @@
 // Package status writes the part of a report that is for machines, as
-// message/delivery-status (RFC 3464). The report that is mailed and the one that
-// lies in a folder have the same.
+// message/delivery-status (RFC 3464) or message/global-delivery-status
+// (RFC 6533). The report that is mailed and the one that lies in a folder have
+// the same.
 //
 // It promises that nothing foreign adds a field or a line: all text is ASCII
-// without control characters, and clipped.
+// without control characters, and clipped; in the global form addresses are
+// UTF-8.
 package status
 
 import (
@@ -11,6 +13,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"postrider/queue"
 )
@@ -42,6 +45,7 @@ type Recipient struct {
 	Attempt *queue.Attempt // nil if there was none
 	Said    string         // see Said
 	Until   time.Time      // for delayed: when we give up
+	Global  bool           // addresses as UTF-8, for message/global-delivery-status
 }
 
 // Write writes the fields of the message (RFC 3464 §2.2) and of each recipient
@@ -67,9 +71,12 @@ func (r *Report) Head(b *bytes.Buffer) {
 func (r *Recipient) Write(b *bytes.Buffer) {
 	b.WriteString("\r\n")
 	if kind, addr, ok := strings.Cut(r.ORCPT, ";"); ok {
-		fmt.Fprintf(b, "Original-Recipient: %s; %s\r\n", OneLine(kind), OneLine(addr))
+		if strings.EqualFold(strings.TrimSpace(kind), "utf-8") {
+			addr = r.unicode(addr)
+		}
+		fmt.Fprintf(b, "Original-Recipient: %s; %s\r\n", OneLine(kind), oneLine(addr, r.Global))
 	}
-	fmt.Fprintf(b, "Final-Recipient: %s\r\n", TypedAddress(r.Address))
+	fmt.Fprintf(b, "Final-Recipient: %s\r\n", r.typedAddress())
 	fmt.Fprintf(b, "Action: %s\r\nStatus: %s\r\n", r.Action, r.Code)
 	r.attempt(b)
 	if r.Action == Delayed {
@@ -122,13 +129,22 @@ func Code(act Action, expired bool, a *queue.Attempt) queue.Enhanced {
 	return queue.Enhanced{class, 0, 0}
 }
 
-// TypedAddress writes an address with its type; one that is not ASCII in the
-// form of RFC 6533 §3 that needs no SMTPUTF8.
-func TypedAddress(a queue.Address) string {
-	if a.ASCII() {
-		return "rfc822; " + a.String()
+// typedAddress writes the address with its type: rfc822 if it is ASCII, else
+// utf-8 (RFC 6533 §3).
+func (r *Recipient) typedAddress() string {
+	if r.Address.ASCII() {
+		return "rfc822; " + r.Address.String()
 	}
-	return "utf-8; " + ASCII(a)
+	return "utf-8; " + oneLine(r.unicode(r.Address.String()), r.Global)
+}
+
+// unicode writes an address that may not be ASCII: as it is in the global form,
+// else so that it needs no SMTPUTF8.
+func (r *Recipient) unicode(addr string) string {
+	if r.Global {
+		return addr
+	}
+	return xtext(addr)
 }
 
 // ASCII writes an address in ASCII: one that is not is written in the form of
@@ -137,9 +153,13 @@ func ASCII(a queue.Address) string {
 	if a.ASCII() {
 		return a.String()
 	}
+	return xtext(a.String())
+}
+
+func xtext(addr string) string {
 	var b strings.Builder
-	for _, r := range a.String() {
-		if r > '~' || r == '\\' {
+	for _, r := range addr {
+		if r <= ' ' || r > '~' || r == '\\' || r == '+' || r == '=' {
 			fmt.Fprintf(&b, `\x{%X}`, r)
 		} else {
 			b.WriteRune(r)
@@ -150,24 +170,35 @@ func ASCII(a queue.Address) string {
 
 // OneLine makes foreign text safe for a header field: no line ends, no control
 // characters, ASCII.
-func OneLine(s string) string {
+func OneLine(s string) string { return oneLine(s, false) }
+
+// oneLine is OneLine, which with global leaves other letters as they are.
+func oneLine(s string, global bool) string {
+	if global {
+		s = strings.ToValidUTF8(s, "?")
+	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
-		case r < ' ' || r == 0x7f:
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029':
 			return -1
-		case r > '~':
+		case r > '~' && !global:
 			return '?'
 		}
 		return r
 	}, s))
 }
 
-// Clip returns at most n octets of s.
+// Plain makes foreign text safe for the part that people read: one line without
+// control characters or what changes the direction of writing, letters as they
+// are.
+func Plain(s string) string { return oneLine(s, true) }
+
+// Clip returns at most n octets of s, and no half letter.
 func Clip(s string, n int) string {
 	if len(s) > n {
-		return s[:n]
+		return strings.ToValidUTF8(s[:n], "")
 	}
 	return s
 }

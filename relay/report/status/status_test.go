@@ -64,3 +64,25 @@ func TestACodeFitsItsAction(t *testing.T) {
 		}
 	}
 }
+
+// RFC 6533 §3: with SMTPUTF8 addresses are as they are, without they are ASCII.
+func TestAddressesInOtherAlphabetsHaveTwoForms(t *testing.T) {
+	t.Parallel()
+	r := status.Recipient{Address: queue.Address{Local: "jörg+1", Domain: "exämple.net"}, ORCPT: "utf-8;jörg@\u202eexample.net", Action: status.Failed}
+	for global, want := range map[bool][]string{
+		false: {`Final-Recipient: utf-8; j\x{F6}rg\x{2B}1@ex\x{E4}mple.net`, `Original-Recipient: utf-8; j\x{F6}rg@\x{202E}example.net`},
+		true:  {"Final-Recipient: utf-8; jörg+1@exämple.net", "Original-Recipient: utf-8; jörg@example.net"},
+	} {
+		r.Global = global
+		var b bytes.Buffer
+		r.Write(&b)
+		for _, line := range want {
+			if !strings.Contains(b.String(), line+"\r\n") {
+				t.Errorf("global %v: no %q in\n%s", global, line, b.String())
+			}
+		}
+	}
+	if got := status.Plain("a\r\nb\x1b[1m\u202e ü\xff\u2028"); got != "a b[1m ü?" {
+		t.Errorf("plain text %q", got)
+	}
+}
