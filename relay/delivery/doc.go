@@ -19,12 +19,27 @@
 //
 // # What follows a failure
 //
-// A recipient is tried again by the retry table, or later if the class of the
-// failure asks for it. A try that would come after the message's end is moved to
+// A recipient is tried again by the schedule of its class of failure or the
+// configured one, or later if the reply asks for it. A try that would come after the message's end is moved to
 // shortly before it, if enough time is left to be of use; then the recipient
 // waits for the end and expires. Mail for a paused site expires when the pause
 // ends, so up to half an hour late. A domain that does not exist is looked up
 // once more some minutes later before the first attempt becomes a bounce.
+//
+// # Which way mail goes
+//
+// A route is a chain of steps: mail exchangers or smart hosts (mx.Chain). At which
+// step a recipient is follows from its lane, its attempts and the last of them, so
+// that it is the same after a restart; its lane says it to people. A failure that
+// leads to the next step moves the recipient to that step's lane at once, also
+// where it would have ended it; but nothing that may have been delivered takes
+// another way. While port 25 is found blocked, or a site is paused for a class of
+// failure that leads on, what waits for it goes on unattempted.
+//
+// # Who goes first
+//
+// Within an account mail of high priority does, also where the lanes of one site
+// wait for it: the lane with such mail has the next turn ([Dispatcher.Urge]).
 //
 // # What is suspended
 //

@@ -70,12 +70,14 @@ type world struct {
 	t     testing.TB
 	clock *clock
 	fs    vfs.FS
-	store *logstore.Store
+	store queue.Store
 	dns   *dnssim.Server
 	mx    *mx.Resolver
 	pool  *outbound.Pool
 	log   *lines
 	hops  map[string]*smtpsim.Server // by address
+
+	dialer func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) // nil: to hops
 
 	options delivery.Options
 	sends   outbound.Options
@@ -100,7 +102,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.mx.Close() })
-	classifier, err := bounce.New()
+	classifier, err := bounce.New(bounce.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +154,10 @@ func (w *world) start() {
 }
 
 func (w *world) prepare() {
-	w.sends.Dial = w.dial
+	if w.dialer == nil {
+		w.dialer = w.dial
+	}
+	w.sends.Dial = w.dialer
 	w.pool = outbound.New(w.sends)
 	w.options.Store, w.options.Sender = w.store, w.pool
 	w.d = delivery.New(w.options)
@@ -175,6 +180,8 @@ type mail struct {
 	lane    queue.Lane
 	handoff bool
 	strict  bool // RequireTLS
+
+	priority queue.Priority // 0: normal
 }
 
 // queue accepts a message to each of the addresses.
@@ -188,6 +195,9 @@ func (w *world) accept(m mail) queue.MessageID {
 	now := w.clock.Now().Add(-m.age)
 	if m.life == 0 {
 		m.life = 72 * time.Hour
+	}
+	if m.priority == 0 {
+		m.priority = queue.PriorityNormal
 	}
 	if m.account == "" {
 		m.account = "shop"
@@ -210,7 +220,7 @@ func (w *world) accept(m mail) queue.MessageID {
 	req := queue.EnqueueRequest{
 		Message: queue.Message{
 			ID: id, Account: m.account, Envelope: queue.Envelope{ReversePath: from, RequireTLS: m.strict},
-			Header: queue.Header{From: from}, Priority: queue.PriorityNormal, AcceptedAt: now, ExpiresAt: now.Add(m.life),
+			Header: queue.Header{From: from}, Priority: m.priority, AcceptedAt: now, ExpiresAt: now.Add(m.life),
 			Content: queue.ContentRef{Size: int64(len(m.body)), HeaderSize: int64(strings.Index(m.body, "\r\n\r\n") + 4)},
 		},
 		Content: cw, Now: w.clock.Now(),

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -16,12 +17,23 @@ import (
 // holds: a lane is in the book as waiting from before it is parked until after
 // it is unparked. The park ends by itself after parkedFor, and then the lane is
 // found busy again.
+//
+// A site here is what has limits of its own: a key of Limits.
 type lanes struct {
 	mu      sync.Mutex
 	sites   recent[queue.Lane, string]
+	closed  recent[string, closure]
 	waiting map[queue.Lane]string // to the site
+	urgent  map[queue.Lane]int    // of those: how many turns they have before others of their account
 	queues  map[string]*waitList
 	ready   []string // sites at which a permit may be had; each once
+	opening int      // of queues: those whose opens is set
+}
+
+// closure is why nothing goes to a site, and until when.
+type closure struct {
+	class queue.Class
+	until time.Time
 }
 
 // waitList are the lanes that wait for one site: accounts in turn, so that one
@@ -30,11 +42,14 @@ type waitList struct {
 	accounts []string
 	lanes    map[string][]queue.Lane
 	ready    bool
+	opens    time.Time // when a permit may be had although none is released; zero: not known
 }
 
 const (
-	// knownLanes is how many lanes' sites are remembered.
-	knownLanes = 16384
+	// knownLanes is how many lanes' sites are remembered, knownClosed how many
+	// sites that are closed.
+	knownLanes  = 16384
+	knownClosed = 4096
 	// waitingLanes is how many lanes may wait; others are looked at again soon.
 	waitingLanes = 65536
 	// parkedFor is how long a lane is parked for a busy site at most.
@@ -46,7 +61,9 @@ const (
 func newLanes() *lanes {
 	return &lanes{
 		sites:   newRecent[queue.Lane, string](knownLanes),
+		closed:  newRecent[string, closure](knownClosed),
 		waiting: make(map[queue.Lane]string),
+		urgent:  make(map[queue.Lane]int),
 		queues:  make(map[string]*waitList),
 	}
 }
@@ -64,11 +81,51 @@ func (b *lanes) learn(l queue.Lane, site string) {
 	b.sites.put(l, site)
 }
 
+// close notes why a site is paused.
+func (b *lanes) close(site string, c closure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed.put(site, c)
+}
+
+// closedBy returns the class of failure for which the site of a lane is paused,
+// if it is.
+func (b *lanes) closedBy(l queue.Lane, now time.Time) queue.Class {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	site, _ := b.sites.get(l)
+	return b.why(site, now)
+}
+
+// whyClosed returns the class of failure for which a site is paused, if it is.
+func (b *lanes) whyClosed(site string, now time.Time) queue.Class {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.why(site, now)
+}
+
+func (b *lanes) why(site string, now time.Time) queue.Class {
+	if c, ok := b.closed.get(site); ok && now.Before(c.until) {
+		return c.class
+	}
+	return queue.ClassNone
+}
+
+// anyClosed reports whether it is worth asking closedBy.
+func (b *lanes) anyClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.closed.m) > 0
+}
+
 // wait enters a lane that is about to be parked, and returns for how long.
-func (b *lanes) wait(l queue.Lane, site, account string) time.Duration {
+func (b *lanes) wait(l queue.Lane, site, account string, urgent bool) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, waits := b.waiting[l]; waits {
+		if urgent {
+			b.hurry(l)
+		}
 		return parkedFor
 	}
 	if len(b.waiting) >= waitingLanes {
@@ -81,7 +138,34 @@ func (b *lanes) wait(l queue.Lane, site, account string) time.Duration {
 		b.queues[site] = w
 	}
 	w.push(l, account)
+	if urgent {
+		b.hurry(l)
+	}
 	return parkedFor
+}
+
+// urge gives a lane that waits a turn before the others of its account, and
+// reports whether it waits.
+func (b *lanes) urge(l queue.Lane) (site string, waits bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if site, waits = b.waiting[l]; waits {
+		b.hurry(l)
+	}
+	return site, waits
+}
+
+// hurry brings a lane that waits to the front. With b.mu held.
+func (b *lanes) hurry(l queue.Lane) {
+	b.urgent[l]++
+	w := b.queues[b.waiting[l]]
+	for _, ls := range w.lanes {
+		if i := slices.Index(ls, l); i >= 0 {
+			copy(ls[1:i+1], ls[:i])
+			ls[0] = l
+			return
+		}
+	}
 }
 
 func (w *waitList) push(l queue.Lane, account string) {
@@ -101,7 +185,10 @@ func (b *lanes) turn(site string) (l queue.Lane, account string, ok bool) {
 	}
 	account = w.accounts[0]
 	l = w.lanes[account][0]
-	w.lanes[account] = append(w.lanes[account][1:], l)
+	if b.urgent[l]--; b.urgent[l] <= 0 {
+		delete(b.urgent, l)
+		w.lanes[account] = append(w.lanes[account][1:], l)
+	}
 	w.accounts = append(w.accounts[1:], account)
 	return l, account, true
 }
@@ -128,6 +215,7 @@ func (b *lanes) leave(l queue.Lane) (ok bool) {
 		return false
 	}
 	delete(b.waiting, l)
+	delete(b.urgent, l)
 	w := b.queues[site]
 	w.remove(l)
 	if len(w.accounts) == 0 {
@@ -166,12 +254,16 @@ func (b *lanes) leaveAll(site string) []queue.Lane {
 	}
 	for _, l := range all {
 		delete(b.waiting, l)
+		delete(b.urgent, l)
 	}
 	b.drop(site)
 	return all
 }
 
 func (b *lanes) drop(site string) {
+	if !b.queues[site].opens.IsZero() {
+		b.opening--
+	}
 	delete(b.queues, site)
 	for i, s := range b.ready {
 		if s == site {
@@ -195,6 +287,49 @@ func (b *lanes) freed(site string) bool {
 		b.ready = append(b.ready, site)
 	}
 	return true
+}
+
+// opensAt notes when a permit of a site may be had without one being released,
+// and reports whether anybody waits for it.
+func (b *lanes) opensAt(site string, at time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.queues[site]
+	if w == nil {
+		return false
+	}
+	if w.opens.IsZero() {
+		b.opening++
+	}
+	w.opens = at
+	return true
+}
+
+// open makes the sites ready whose time has come, and returns when the next one
+// opens; the zero time if none does.
+func (b *lanes) open(now time.Time) (next time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.opening == 0 {
+		return time.Time{}
+	}
+	for site, w := range b.queues {
+		switch {
+		case w.opens.IsZero():
+		case w.opens.After(now):
+			if next.IsZero() || w.opens.Before(next) {
+				next = w.opens
+			}
+		default:
+			w.opens = time.Time{}
+			b.opening--
+			if !w.ready {
+				w.ready = true
+				b.ready = append(b.ready, site)
+			}
+		}
+	}
+	return next
 }
 
 // nextReady takes a site at which a permit may be had.

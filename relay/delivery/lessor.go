@@ -28,6 +28,8 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 	defer stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	opening := time.NewTimer(d.o.Recheck)
+	defer opening.Stop()
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		select { // sites that always have permits must not keep us from seeing other work
@@ -36,6 +38,9 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 		case <-timer.C:
 			d.dry.Store(false)
 		default:
+		}
+		if next := d.lanes.open(d.o.Now()); !next.IsZero() {
+			opening.Reset(min(max(next.Sub(d.o.Now()), 0), d.o.Recheck))
 		}
 		more, err := d.leaseOnce(ctx)
 		switch {
@@ -65,6 +70,7 @@ func (d *Dispatcher) lessor(ctx context.Context) {
 		case <-wake:
 			d.dry.Store(false)
 		case <-d.kick: // a worker or a site's permit; there is no other work than before
+		case <-opening.C: // a site that had its rate used up
 		case <-timer.C:
 			d.dry.Store(false)
 		case <-ctx.Done():
@@ -170,14 +176,14 @@ func (d *Dispatcher) leaseSite(ctx context.Context, site string, n int) (passed 
 	return passed, nil
 }
 
-// permits takes up to n permits of a site. If that is paused its lanes are
-// parked until then.
+// permits takes up to n permits of a site. If that gives none for a time its
+// lanes wait until then.
 func (d *Dispatcher) permits(ctx context.Context, site string, n int) (ps []throttle.Permit) {
 	for len(ps) < n {
 		p, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
 		if !ok {
 			if !until.IsZero() {
-				d.parkAll(ctx, site, until)
+				d.siteOpens(ctx, site, until)
 			}
 			break
 		}
@@ -213,7 +219,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, l queue.Lease) bool {
 	}
 	j := job{lease: l}
 	now := d.o.Now()
-	if site, known := d.lanes.siteOf(l.Lane); known && now.Before(l.Message.ExpiresAt) {
+	if site, known := d.lanes.siteOf(l.Lane); known && now.Before(l.Message.ExpiresAt) && !d.leadsAway(&l) {
 		var ok bool
 		var until time.Time
 		if j.permit, until, ok = d.o.Limits.Acquire(ctx, site, now); !ok {
@@ -225,29 +231,57 @@ func (d *Dispatcher) dispatch(ctx context.Context, l queue.Lease) bool {
 	return true
 }
 
-// putOff parks the lane of a lease whose site is busy, or paused until then, and
-// releases the lease.
+// putOff lets the lane of a lease wait whose site is busy, or gives nothing until
+// then, and releases the lease.
 func (d *Dispatcher) putOff(ctx context.Context, l queue.Lease, site string, until time.Time) {
-	busy := until.IsZero()
 	d.parkLane(ctx, l, site, until)
 	d.release(ctx, l, nil)
-	// A permit may have been released since it was refused.
-	if busy && d.lanes.freed(site) {
+	switch {
+	case !until.IsZero():
+		d.siteOpens(ctx, site, until)
+	case d.lanes.freed(site): // a permit may have been released since it was refused
 		d.nudge()
 	}
 }
 
-// parkLane parks the lane of a lease until then, or enters it among those that
-// wait for the site and parks it for as long as that may last.
+// parkLane enters the lane of a lease among those that wait for the site and
+// parks it for as long as that may last; or parks it until then, if it is a while
+// until the site gives anything.
 func (d *Dispatcher) parkLane(ctx context.Context, l queue.Lease, site string, until time.Time) {
 	d.parking.Lock()
 	defer d.parking.Unlock()
 	now := d.o.Now()
-	if until.IsZero() {
-		until = now.Add(d.lanes.wait(l.Lane, site, l.Message.Account))
+	if soon(now, until) {
+		until = now.Add(d.lanes.wait(l.Lane, site, l.Message.Account, l.Message.Priority == queue.PriorityHigh))
 	}
 	d.park(ctx, l.Lane, now, until)
 }
+
+// soon reports that lanes had better wait for a site than be parked: it is busy
+// (the zero time), or its rate is used up until a moment that is not far.
+func soon(now, until time.Time) bool { return until.Sub(now) <= parkedFor }
+
+// siteOpens notes that a site gives nothing until then. The lanes that wait for
+// it go on waiting if that is soon, and are parked else.
+func (d *Dispatcher) siteOpens(ctx context.Context, site string, until time.Time) {
+	now := d.o.Now()
+	switch {
+	case soon(now, until):
+		if d.lanes.opensAt(site, until) {
+			d.nudge()
+		}
+	case d.o.Routes.Leads(string(d.lanes.whyClosed(site, now))):
+		// Some of what waits may go another way: each lane is looked at once more.
+		d.parkAll(ctx, site, now)
+		d.nudge()
+	default:
+		d.parkAll(ctx, site, until)
+	}
+}
+
+// Urge implements intake's hand-off: mail that goes before other mail was queued
+// in a lane. If that waits for its site, it has the next turn of its account.
+func (d *Dispatcher) Urge(lane queue.Lane) { d.lanes.urge(lane) }
 
 // unpark ends the waiting of a lane in which nothing was found.
 func (d *Dispatcher) unpark(ctx context.Context, lane queue.Lane) {

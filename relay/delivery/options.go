@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
+	"net/netip"
 	"time"
 
 	"postrider/dkim"
@@ -14,6 +14,7 @@ import (
 	"postrider/relay/bounce"
 	"postrider/relay/outbound"
 	"postrider/relay/throttle"
+	"postrider/relay/tlspolicy"
 )
 
 // Store is what delivery needs of the queue's store.
@@ -51,10 +52,17 @@ type Keys interface {
 // Limits says how fast each site may be sent to; *throttle.Sites is one, and
 // documents the methods.
 type Limits interface {
-	Acquire(ctx context.Context, site string, now time.Time) (p throttle.Permit, until time.Time, ok bool)
-	Report(ctx context.Context, p throttle.Permit, r throttle.Result, now time.Time) (until time.Time)
-	Pause(ctx context.Context, site string, now, until time.Time)
+	Key(site string, hosts []string, source string) string
+	Acquire(ctx context.Context, key string, now time.Time) (p throttle.Permit, until time.Time, ok bool)
+	Again(ctx context.Context, p throttle.Permit, now time.Time) bool
+	Report(ctx context.Context, p throttle.Permit, r throttle.Report, now time.Time) (until time.Time)
 	Release(ctx context.Context, p throttle.Permit)
+}
+
+// Security says what is asked of connections to the hosts of a plan;
+// *tlspolicy.Decider is one.
+type Security interface {
+	Decide(ctx context.Context, plan *mx.Plan, w tlspolicy.Want) (tlspolicy.Decision, error)
 }
 
 // Suspensions says which mail waits; *suspension.View is one. It is asked for
@@ -81,10 +89,20 @@ type Hooks struct {
 type Options struct {
 	Store      Store
 	Router     Router
-	Routes     *mx.Routes // static routes; nil: all mail goes by MX
+	Routes     *mx.Routes // ways that differ; nil: all mail goes by MX
 	Sender     Sender
 	Classifier *bounce.Classifier
 	Limits     Limits // nil: throttle.New with its defaults
+
+	// Sources are the addresses that routes name.
+	Sources map[string]Source
+	// Blocked reports that port 25 is found blocked from an IPv4 address, or from
+	// what the system chooses (the zero one), so that mail exchangers cannot be
+	// reached; nil: it never is. It must be quick.
+	Blocked func(from netip.Addr) bool
+	// Security decides about TLS; nil: MXTLS for mail exchangers, and what the
+	// route says for smart hosts.
+	Security Security
 
 	// PrivateSender sends where the plan allows private addresses, which is
 	// what routes to smart hosts do; nil: Sender. The one should have
@@ -98,10 +116,6 @@ type Options struct {
 	// nil: none does.
 	Suspensions Suspensions
 
-	// Lane is the grouping that intake uses as well; nil: the id of the static
-	// route, else the domain in the spelling of mx.NormalizeDomain.
-	Lane func(domain string) queue.Lane
-
 	Workers     int            // attempts at a time; 0: 64
 	Holder      string         // this node's name; empty: Hostname
 	LeaseTTL    time.Duration  // 0: 2 min
@@ -109,7 +123,7 @@ type Options struct {
 	DelayNotice time.Duration  // age at which a deferral asks for the notice; 0: 4 h, negative: never
 	Hostname    string         // for EHLO; empty: localhost
 	MXPort      uint16         // of mail exchangers; 0: 25
-	MXTLS       outbound.TLS   // towards mail exchangers; the zero value is opportunistic
+	MXTLS       outbound.TLS   // towards mail exchangers, if the route does not say; the zero value is opportunistic
 
 	// KeyPatience is how long a worker waits for a DKIM key that is being made
 	// before the message is put off; 0: 3 s.
@@ -145,9 +159,6 @@ func (o *Options) setDefaults() {
 	if o.Holder == "" {
 		o.Holder = o.Hostname
 	}
-	if o.Lane == nil {
-		o.Lane = o.defaultLane()
-	}
 	orDefault(&o.Workers, 64)
 	orDefault(&o.LeaseTTL, 2*time.Minute)
 	orDefault(&o.Recheck, 15*time.Second)
@@ -176,18 +187,5 @@ func (o *Options) setDefaults() {
 func orDefault[T int | time.Duration](v *T, def T) {
 	if *v <= 0 {
 		*v = def
-	}
-}
-
-func (o *Options) defaultLane() func(string) queue.Lane {
-	routes := o.Routes
-	return func(domain string) queue.Lane {
-		if route, ok := routes.Lookup(domain); ok {
-			return queue.Lane(route.ID)
-		}
-		if name, err := mx.NormalizeDomain(domain); err == nil {
-			return queue.Lane(name)
-		}
-		return queue.Lane(strings.ToLower(domain))
 	}
 }

@@ -25,8 +25,8 @@ func (d *Dispatcher) conclude(ctx context.Context, r *run, next hops, results []
 			left = append(left, rc)
 			continue
 		}
-		s, rest := d.outcome(r, rc, next, res)
-		opinion.hear(res, s.Class, rest)
+		s, v := d.outcome(r, rc, next, res)
+		opinion.hear(res, &v)
 		decided = append(decided, rc)
 		ss = append(ss, s)
 	}
@@ -50,9 +50,8 @@ func ourDoing(res *outbound.RecipientResult, err error) bool {
 	return errors.Is(err, outbound.ErrContent) && res.Outcome == outbound.Temporary && res.Attempt.Reply.Code == 0
 }
 
-// outcome makes a settlement of a result. rest is how long its class asks to
-// wait.
-func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbound.RecipientResult) (s queue.Settlement, rest time.Duration) {
+// outcome makes a settlement of a result, with the verdict if it was a failure.
+func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbound.RecipientResult) (s queue.Settlement, v bounce.Verdict) {
 	a := res.Attempt
 	a.Number, a.Site = rc.Attempts+1, next.site
 	if res.Outcome == outbound.Accepted {
@@ -61,27 +60,47 @@ func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbou
 			Recipient: rc.ID, Outcome: queue.StateDelivered, Attempt: &a,
 			Delayed: rc.Notify&queue.NotifySuccess != 0 && !res.DSNPassed,
 		}
-		if next.relay {
+		if !r.way.route().ByMX() {
 			s.Outcome = queue.StateRelayed
 		}
-		return s, 0
+		return s, bounce.Verdict{}
 	}
-	return d.judge(r, rc, &a, next.relay)
+	return d.judge(r, rc, &a)
 }
 
 // judge settles a failed attempt as the classifier says.
-func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt, smartHost bool) (s queue.Settlement, rest time.Duration) {
+func (d *Dispatcher) judge(r *run, rc *queue.Recipient, a *queue.Attempt) (s queue.Settlement, v bounce.Verdict) {
+	v = d.verdict(r, rc, a)
+	final := v.Final && !a.InDoubt
+	if s, ok := d.advance(r, rc, a, v.Class, final); ok {
+		return s, v
+	}
+	if final {
+		return queue.Settlement{Recipient: rc.ID, Outcome: queue.StateBounced, Attempt: a, Class: v.Class}, v
+	}
+	schedule := d.o.Schedule
+	if len(v.Schedule) > 0 {
+		schedule = v.Schedule
+	}
+	return d.deferral(r, rc, a, v.Class, d.nextTry(&r.lease.Message, schedule.After(a.Number, d.o.Rand()), v.MinDelay)), v
+}
+
+// verdict is the classifier's, but for what it cannot know.
+func (d *Dispatcher) verdict(r *run, rc *queue.Recipient, a *queue.Attempt) bounce.Verdict {
 	m := &r.lease.Message
-	v := d.o.Classifier.Classify(a, bounce.History{Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt), SmartHost: smartHost})
-	if m.Envelope.RequireTLS && a.Stage == queue.StageTLS {
+	smartHost := !r.way.route().ByMX()
+	v := d.o.Classifier.Classify(a, bounce.History{
+		Tries: a.Number, Age: d.o.Now().Sub(m.AcceptedAt), Last: rc.Class, SmartHost: smartHost,
+	})
+	switch {
+	case smartHost && a.Stage == queue.StageRoute:
+		v.Class = queue.ClassRouteBad
+	case strictly(m, a):
 		// It is the sender that asks for TLS: the site may offer it one day, and
 		// takes other mail meanwhile.
 		v.Class, v.Final = queue.ClassTLSRequired, false
 	}
-	if v.Final && !a.InDoubt {
-		return queue.Settlement{Recipient: rc.ID, Outcome: queue.StateBounced, Attempt: a, Class: v.Class}, 0
-	}
-	return d.deferral(r, rc, a, v.Class, d.nextTry(m, a.Number, v.MinDelay)), v.MinDelay
+	return v
 }
 
 // deferral settles a recipient to be tried again; a is nil if this was no
@@ -100,12 +119,13 @@ func (d *Dispatcher) deferral(r *run, rc *queue.Recipient, a *queue.Attempt, cla
 // lastTry is how long before its end a message is tried for the last time.
 const lastTry = 5 * time.Minute
 
-// nextTry says when to try again after so many attempts. If that is not before
-// the message's end, there is one last try shortly before it, or the end itself
-// if there is not enough time for one to be of use.
-func (d *Dispatcher) nextTry(m *queue.Message, tries int, least time.Duration) time.Time {
+// nextTry says when to try again, after the delay that the schedule asks for and
+// not before the least. If that is not before the message's end, there is one
+// last try shortly before it, or the end itself if there is not enough time for
+// one to be of use.
+func (d *Dispatcher) nextTry(m *queue.Message, scheduled, least time.Duration) time.Time {
 	now := d.o.Now()
-	delay := max(d.o.Schedule.After(tries, d.o.Rand()), least)
+	delay := max(scheduled, least)
 	due := now.Add(delay)
 	if due.Before(m.ExpiresAt) {
 		return due
@@ -126,7 +146,7 @@ func (d *Dispatcher) deferOwn(ctx context.Context, r *run, rs []*queue.Recipient
 			Number: rc.Attempts + 1, Start: r.start, Took: d.o.Now().Sub(r.start),
 			Site: r.permit.Site, Stage: r.stage, Error: clip(text, 512), InDoubt: r.marked,
 		}
-		ss[i] = d.deferral(r, rc, a, queue.ClassLocalTemp, d.nextTry(&r.lease.Message, a.Number, 0))
+		ss[i] = d.deferral(r, rc, a, queue.ClassLocalTemp, d.nextTry(&r.lease.Message, d.o.Schedule.After(a.Number, d.o.Rand()), 0))
 	}
 	d.settle(ctx, r, rs, ss)
 }
@@ -167,45 +187,69 @@ func (d *Dispatcher) abandon(ctx context.Context, r *run, rs []*queue.Recipient,
 
 // siteOpinion is what the results of one attempt say about its site.
 type siteOpinion struct {
-	reached, failed bool
-	rest            time.Duration // asked for by a site that gets too much, or refuses our login
+	reached, failed, slowed bool
+
+	rest  time.Duration // for which it is to be left alone
+	class queue.Class   // why, or why nothing reached it
 }
 
-func (o *siteOpinion) hear(res *outbound.RecipientResult, class queue.Class, rest time.Duration) {
+func (o *siteOpinion) hear(res *outbound.RecipientResult, v *bounce.Verdict) {
+	if v.Site != bounce.SiteNothing && v.SiteRest >= o.rest {
+		o.rest, o.class = v.SiteRest, v.Class
+	}
 	code := res.Attempt.Reply.Code
 	switch {
-	case class == queue.ClassRateSite, class == queue.ClassRouteAuth:
-		o.rest = max(o.rest, rest)
+	case v.Site == bounce.SiteSlow:
+		o.slowed = true
+	case v.Site == bounce.SitePause:
 	case code != 0 && code != 421, res.Outcome == outbound.Accepted:
 		o.reached = true
-	case class == queue.ClassTLSRequired:
+	case v.Class == queue.ClassTLSRequired:
 	case res.Outcome == outbound.Temporary:
 		o.failed = true
+		if o.rest == 0 {
+			o.class = v.Class
+		}
 	}
 }
 
-// tellSite tells the limits, and parks the lanes of a site that is paused.
+func (o *siteOpinion) report() throttle.Report {
+	r := throttle.Report{Rest: o.rest}
+	switch {
+	case o.slowed:
+		r.Result = throttle.Slowed
+	case o.rest > 0:
+	case o.reached:
+		r.Result = throttle.Reached
+	case o.failed:
+		r.Result = throttle.Failed
+	}
+	return r
+}
+
+// tellSite tells the limits, and lets the lanes of a site that is paused wait.
 func (d *Dispatcher) tellSite(ctx context.Context, r *run, o siteOpinion, now time.Time) (paused bool) {
 	if !r.permit.Held() {
 		return false
 	}
-	result := throttle.Neutral
-	switch {
-	case o.rest > 0:
-		d.o.Limits.Pause(ctx, r.permit.Site, now, now.Add(o.rest))
-	case o.reached:
-		result = throttle.Reached
-	case o.failed:
-		result = throttle.Failed
-	}
-	until := d.o.Limits.Report(ctx, r.permit, result, now)
+	report := o.report()
+	until := d.o.Limits.Report(ctx, r.permit, report, now)
 	if !until.After(now) {
 		return false
 	}
-	if result != throttle.Neutral || o.rest > 0 {
-		d.o.Logger.Warn("site is paused", "site", r.permit.Site, "until", until, "asked", o.rest > 0)
-		d.park(ctx, r.lease.Lane, now, until)
-		d.parkAll(ctx, r.permit.Site, until)
+	if report.Result != throttle.Reached && (report.Result != throttle.Neutral || report.Rest > 0) {
+		d.o.Logger.Warn("site is paused", "site", r.permit.Site, "until", until, "class", string(o.class), "asked", o.rest > 0)
+		d.lanes.close(r.permit.Site, closure{class: o.class, until: until})
+		d.rest(ctx, r, until)
 	}
 	return true
+}
+
+// rest lets the lanes of a run's site wait until the given time. Its own is left
+// to the lessor if mail in it may go another way meanwhile.
+func (d *Dispatcher) rest(ctx context.Context, r *run, until time.Time) {
+	if !d.leadsAway(&r.lease) {
+		d.parkLane(ctx, r.lease, r.permit.Site, until)
+	}
+	d.siteOpens(ctx, r.permit.Site, until)
 }

@@ -98,7 +98,7 @@ func TestBusySiteParksItsLanesOnly(t *testing.T) {
 func TestSiteThatAsksForLessIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	sim := w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Rcpt, Times: 1, Do: smtpsim.Do(smtpsim.Reply(450, "4.7.28", "unusual rate of mail"))}}})
+	sim := w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Rcpt, Times: 1, Do: smtpsim.Do(smtpsim.Reply(450, "4.7.28", "unusual rate of mail, try again in 10 minutes"))}}})
 	w.hop(addrB, smtpsim.Options{})
 	w.options.Workers = 1
 	w.start()
@@ -111,7 +111,7 @@ func TestSiteThatAsksForLessIsLeftAlone(t *testing.T) {
 	if r := w.tried(second, 0); r.State != queue.StateQueued || sim.Counters().Messages != 0 {
 		t.Errorf("%s: a paused site was tried", r.State)
 	}
-	w.clock.add(10*time.Minute + time.Second)
+	w.clock.add(16 * time.Minute)
 	w.all(first, queue.StateDelivered)
 	w.all(second, queue.StateDelivered)
 }

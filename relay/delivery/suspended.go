@@ -122,8 +122,9 @@ func (d *Dispatcher) setAside(ctx context.Context, r *run) bool {
 func (d *Dispatcher) goOn(ctx context.Context, r *run) {
 	ss := make([]queue.Settlement, len(r.open))
 	for i, rc := range r.open {
+		_, lane := d.wayOf(&r.lease.Message, rc, r.lease.Lane)
 		ss[i] = queue.Settlement{
-			Recipient: rc.ID, Outcome: queue.StateDeferred, Due: r.start, Lane: d.o.Lane(rc.Address.Domain),
+			Recipient: rc.ID, Outcome: queue.StateDeferred, Due: r.start, Lane: lane,
 			Class: rc.Class, Reason: "the destination is no longer suspended",
 		}
 	}

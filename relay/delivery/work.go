@@ -28,6 +28,7 @@ type run struct {
 	expires time.Time
 
 	start   time.Time
+	way     way                // of those in open
 	open    []*queue.Recipient // those to be settled
 	stage   queue.Stage        // how far it came
 	marked  bool               // the dot may have been sent
@@ -64,7 +65,7 @@ func (d *Dispatcher) serve(ctx context.Context, j job) {
 		var l queue.Lease
 		more := r.warm && n < warmRuns && time.Since(began) < warmTime
 		if more {
-			l, more = d.another(ctx, r.lease.Lane)
+			l, more = d.another(ctx, r)
 		}
 		permit := r.permit
 		if !more {
@@ -102,8 +103,9 @@ func (d *Dispatcher) finish(r *run) {
 	r.cancel(nil)
 }
 
-// another leases once more from a lane.
-func (d *Dispatcher) another(ctx context.Context, lane queue.Lane) (queue.Lease, bool) {
+// another leases once more from the lane of a run, if its site may have one more
+// message now.
+func (d *Dispatcher) another(ctx context.Context, r *run) (queue.Lease, bool) {
 	d.mu.Lock()
 	stop := d.draining
 	d.mu.Unlock()
@@ -111,10 +113,14 @@ func (d *Dispatcher) another(ctx context.Context, lane queue.Lane) (queue.Lease,
 		return queue.Lease{}, false
 	}
 	q := d.leaseRequest(1)
-	q.Lane = lane
+	q.Lane = r.lease.Lane
 	// The lessor reports the store's errors.
 	leases, _ := d.o.Store.Lease(ctx, q)
 	if len(leases) == 0 {
+		return queue.Lease{}, false
+	}
+	if r.permit.Held() && !d.o.Limits.Again(ctx, r.permit, d.o.Now()) {
+		d.release(ctx, leases[0], nil)
 		return queue.Lease{}, false
 	}
 	return leases[0], true
@@ -160,7 +166,7 @@ func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
 		return
 	}
 	next, ok := d.findRoute(ctx, keep, r)
-	if !ok || !d.admit(keep, r, next.site) {
+	if !ok || !d.admit(keep, r, next.key) {
 		return
 	}
 	prefix, ok := d.sign(ctx, keep, r)
@@ -172,16 +178,22 @@ func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
 	d.conclude(keep, r, next, results, err)
 }
 
-// admit sees that the run has a permit for the site; else its lane is put off.
-func (d *Dispatcher) admit(ctx context.Context, r *run, site string) bool {
-	if r.permit.Held() && r.permit.Site == site {
+// admit sees that the run has a permit for the limits of that key; else its lane
+// is put off.
+func (d *Dispatcher) admit(ctx context.Context, r *run, key string) bool {
+	if r.permit.Held() && r.permit.Site == key {
 		return true
 	}
 	d.dropPermit(ctx, &r.permit) // the lane leads elsewhere now
-	d.lanes.learn(r.lease.Lane, site)
-	p, until, ok := d.o.Limits.Acquire(ctx, site, d.o.Now())
-	if !ok {
-		d.putOff(ctx, r.lease, site, until)
+	d.lanes.learn(r.lease.Lane, key)
+	p, until, ok := d.o.Limits.Acquire(ctx, key, d.o.Now())
+	switch {
+	case ok:
+	case d.leadsAway(&r.lease): // that site is closed, as we know now
+		d.sortOut(ctx, r)
+		return false
+	default:
+		d.putOff(ctx, r.lease, key, until)
 		r.settled = true
 		return false
 	}

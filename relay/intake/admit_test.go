@@ -312,7 +312,7 @@ func doorOver(t *testing.T, s engine, p policies) (*intake.Door, *suppression.Bo
 	book := suppression.New(suppression.Options{Store: s})
 	return intake.New(intake.Options{
 		Store: s, Policies: p, Hostname: "relay.example.com", Suppressions: book,
-		Lane: func(domain string) queue.Lane { return queue.Lane(domain) },
+		Lane: func(_, _, domain string) queue.Lane { return queue.Lane(domain) },
 	}), book
 }
 

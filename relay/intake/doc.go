@@ -6,8 +6,9 @@
 // It promises that what went in comes out: the octets of a message are kept
 // but for line ends (bare CR, bare LF and CR CR LF become CR LF, and the last
 // line is ended), the repairs of RFC 6409 §8 (a missing Date, Message-ID or
-// From is added), the removal of X-Idempotency-Key, the Received field on top,
-// and what the account's From policy rewrites. NUL octets are refused.
+// From is added), the removal of X-Idempotency-Key and of the X-Postrider fields
+// that say when and how urgently to send, the Received field on top, and what the
+// account's From policy rewrites. NUL octets are refused.
 //
 // Who is on the suppression list is not sent to: such a recipient is stored as
 // suppressed, with the reason. Sandboxed mail ends at once: its recipients are

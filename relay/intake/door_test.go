@@ -65,7 +65,7 @@ func newDoor(t testing.TB, s *logstore.Store, p policies, change ...func(*intake
 	t.Helper()
 	o := intake.Options{
 		Store: s, Policies: p, Hostname: "relay.example.com",
-		Lane: func(domain string) queue.Lane { return queue.Lane(domain) },
+		Lane: func(_, _, domain string) queue.Lane { return queue.Lane(domain) },
 	}
 	for _, c := range change {
 		c(&o)

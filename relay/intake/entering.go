@@ -132,6 +132,9 @@ func (e *entering) edit(h *header) *queue.Refusal {
 	if len(e.key) > maxIdempotency || ascii(e.key) != e.key {
 		return refuse(queue.RefusedKey, 554, queue.Enhanced{5, 5, 4}, "The idempotency key is longer than 255 letters, or not ASCII.", "Use a UUID.")
 	}
+	if r := e.wishes(h); r != nil {
+		return r
+	}
 	h.repair(e.s.ID, e.s.Envelope.ReversePath, e.door.o.Hostname, e.now)
 	if r := h.applyFrom(e.s.Account, e.policy); r != nil {
 		return r

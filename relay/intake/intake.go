@@ -24,7 +24,13 @@ type Handoff interface {
 	// the enqueue; take must then be called exactly once, with the leases that
 	// were granted or with none.
 	Reserve() (r queue.LeaseRequest, take func([]queue.Lease), ok bool)
+	// Urge tells of mail of high priority that was just queued in a lane.
+	Urge(lane queue.Lane)
 }
+
+// Lane groups mail to a domain that would use the same next hops, by route or
+// domain. sender is the domain that it is from, see queue.Message. It asks no DNS.
+type Lane func(account, sender, domain string) queue.Lane
 
 // Suppressions knows the addresses that are not sent to. It is implemented by
 // suppression.Book.
@@ -38,9 +44,9 @@ type Suppressions interface {
 type Options struct {
 	Store    Store
 	Policies Policies
-	Lane     func(domain string) queue.Lane // by static route or domain; no DNS
-	Hostname string                         // for trace fields and message ids
-	Handoff  Handoff                        // nil: all mail waits to be leased
+	Lane     Lane
+	Hostname string  // for trace fields and message ids
+	Handoff  Handoff // nil: all mail waits to be leased
 
 	Suppressions Suppressions // nil: there are none
 
@@ -176,6 +182,9 @@ func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error
 	if err != nil {
 		return queue.Submitted{}, storeError(err)
 	}
+	if req.Message.Priority == queue.PriorityHigh && !done.Duplicate && len(done.Leases) == 0 {
+		d.urge(req.Recipients)
+	}
 	if hold && first {
 		d.o.Logger.Warn("account sends far more than usual; its mail is held until you release it",
 			"account", e.s.Account, "id", done.ID, "release", "postrider queue release --account "+e.s.Account)
@@ -187,6 +196,20 @@ func (d *Door) enqueue(ctx context.Context, e *entering) (queue.Submitted, error
 		out.MessageID = req.Message.Header.MessageID
 	}
 	return out, nil
+}
+
+// urge tells the hand-off of the lanes of mail that goes before other mail.
+func (d *Door) urge(rs []queue.Recipient) {
+	if d.o.Handoff == nil {
+		return
+	}
+	last := queue.Lane("")
+	for i := range rs {
+		if isDue(rs[i]) && rs[i].Lane != last {
+			last = rs[i].Lane
+			d.o.Handoff.Urge(last)
+		}
+	}
 }
 
 func isDue(r queue.Recipient) bool { return r.State == queue.StateQueued }

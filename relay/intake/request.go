@@ -17,9 +17,10 @@ func refuseTooLarge(size, limit int64) *queue.Refusal {
 
 // request makes the one commit of a message.
 func (e *entering) request(hold bool) queue.EnqueueRequest {
+	m := e.message()
 	return queue.EnqueueRequest{
-		Message:     e.message(),
-		Recipients:  e.recipients(hold),
+		Message:     m,
+		Recipients:  e.recipients(&m, hold),
 		Content:     e.w,
 		Idempotency: e.idempotency(),
 		Now:         e.now,
@@ -43,7 +44,8 @@ func (e *entering) message() queue.Message {
 	return m
 }
 
-func (e *entering) recipients(hold bool) []queue.Recipient {
+func (e *entering) recipients(m *queue.Message, hold bool) []queue.Recipient {
+	sender := m.SenderDomain()
 	rs := make([]queue.Recipient, 0, len(e.s.Recipients))
 	for i, in := range e.s.Recipients {
 		r := queue.Recipient{
@@ -66,7 +68,7 @@ func (e *entering) recipients(hold bool) []queue.Recipient {
 		case e.s.NotBefore.After(e.now):
 			r.State, r.Due = queue.StateScheduled, e.s.NotBefore
 		}
-		r.Lane = e.door.o.Lane(r.Address.Fold().Domain)
+		r.Lane = e.door.o.Lane(m.Account, sender, r.Address.Fold().Domain)
 		rs = append(rs, r)
 	}
 	return rs

@@ -326,7 +326,7 @@ func TestThroughTheRealDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	door := intake.New(intake.Options{Store: store, Policies: accounts, Hostname: "mail.example.com", MaxSize: 10000,
-		Lane: func(domain string) queue.Lane { return queue.Lane(domain) }})
+		Lane: func(_, _, domain string) queue.Lane { return queue.Lane(domain) }})
 	s := serve(t, func(o *submission.Options) { stranger(o); o.Door, o.Auth, o.MaxSize = door, accounts, 10000 })
 	c := s.dial(t)
 	c.do("EHLO shop", "250")

@@ -1,7 +1,8 @@
 // Package submission is the SMTP server that programs hand their mail to: over
 // TCP, with or without TLS, and over a Unix socket. It speaks RFC 6409 with
 // PIPELINING, 8BITMIME, SMTPUTF8, SIZE, DSN, ENHANCEDSTATUSCODES, CHUNKING,
-// LIMITS, STARTTLS (only with certificates) and AUTH PLAIN LOGIN.
+// LIMITS, STARTTLS (only with certificates), REQUIRETLS (under TLS) and AUTH PLAIN
+// LOGIN.
 //
 // # What it promises
 //

@@ -30,6 +30,7 @@ func newEngine(s *Server) *engine {
 	g.smtp.AllowInsecureAuth = true // AuthMechanisms decides
 	g.smtp.EnableSMTPUTF8 = true
 	g.smtp.EnableDSN = true
+	g.smtp.EnableREQUIRETLS = true // session.mail takes it under TLS only
 	return g
 }
 

@@ -43,7 +43,7 @@ func openRelay(t *testing.T, acc auth.Account) *relayUnderTest {
 		t.Fatal(err)
 	}
 	door := intake.New(intake.Options{Store: store, Policies: r.accounts, Hostname: "mail.example.com", Suppressions: r.listed,
-		Lane: func(domain string) queue.Lane { return queue.Lane(domain) }})
+		Lane: func(_, _, domain string) queue.Lane { return queue.Lane(domain) }})
 	r.serverUnderTest = serve(t, func(o *submission.Options) { stranger(o); o.Door, o.Auth = door, r.accounts })
 	return r
 }

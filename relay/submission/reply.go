@@ -171,12 +171,15 @@ func authText(code, text string) string {
 }
 
 // greetingReply takes go-smtp's list of extensions, which it knows best, under
-// our name, and adds STARTTLS, which it does not know of.
+// our name, and adds STARTTLS and REQUIRETLS, since it knows nothing of TLS.
 func (d *dialogue) greetingReply(b []byte) []byte {
 	out := fmt.Appendf(nil, "250-%s\r\n", d.t.s.o.Hostname)
 	_, extensions, _ := bytes.Cut(b, []byte("\r\n"))
 	if d.mayStartTLS() {
 		out = append(out, "250-STARTTLS\r\n"...)
+	}
+	if d.t.tls != nil { // RFC 8689 §2: offered under TLS only
+		out = append(out, "250-REQUIRETLS\r\n"...)
 	}
 	return append(out, extensions...)
 }

@@ -79,6 +79,9 @@ func (s *session) mail(cmd command, o *smtp.MailOptions) error {
 	if limit := s.d.t.s.o.MaxSize; cmd.size > uint64(limit) {
 		return tooLarge(cmd.size, limit)
 	}
+	if o.RequireTLS && s.d.t.tls == nil {
+		return reply(555, queue.Enhanced{5, 5, 4}, "MAIL parameter not recognized or not implemented")
+	}
 	from, err := s.reversePath(cmd.path, o.UTF8)
 	if err != nil {
 		return err
@@ -88,6 +91,7 @@ func (s *session) mail(cmd command, o *smtp.MailOptions) error {
 	}
 	s.open = true
 	s.env = queue.Envelope{ReversePath: from, EnvID: o.EnvelopeID, SMTPUTF8: o.UTF8, EightBit: o.Body == smtp.Body8BitMIME}
+	s.env.RequireTLS, s.env.StrictTLS = o.RequireTLS, o.RequireTLS
 	switch o.Return {
 	case smtp.DSNReturnHeaders:
 		s.env.Ret = queue.RetHeaders
