@@ -15,12 +15,16 @@ type Explainer interface {
 	// Why returns what binds now. It is quick: what it cannot find out it leaves
 	// out.
 	Why(ctx context.Context, e queue.Entry) ([]Hindrance, error)
+	// Route says in words where a recipient that is not final is sent, at which
+	// step of its route, from which source and with which TLS; empty if that is
+	// not known.
+	Route(m *queue.Message, r *queue.Recipient) string
 }
 
 // Hindrance is a limit or a rule that binds.
 type Hindrance struct {
 	Recipient queue.RecipientID // zero: of all
-	Kind      string            // "suspension", "site_connections", "site_rate", "account_rate", "parked", …
+	Kind      string            // "suspension", "site_paused", "site_rate", "site_connections", "port25", …
 	Detail    string            // for people, with what to do
 	Until     time.Time         // zero: not known
 }
@@ -47,12 +51,15 @@ func (s *Server) whyOf(m queue.Message, r queue.Recipient, binds []Hindrance) v1
 	known := recipientOf(m, r)
 	v := v1.RecipientWhy{
 		ID: known.ID, Address: known.Address, State: known.State, Summary: s.summary(m, r), NextTry: known.NextTry,
-		Attempts: known.Attempts, Last: known.Last, Class: known.Class, Advice: known.Advice,
+		Attempts: known.Attempts, Last: known.Last, Class: known.Class, Advice: known.Advice, Mender: known.Mender,
 	}
 	if r.State.Final() {
 		return v
 	}
 	v.ExpiresAt = timeOf(m.ExpiresAt)
+	if s.o.Why != nil {
+		v.Route = s.o.Why.Route(&m, &r)
+	}
 	for _, b := range binds {
 		if b.Recipient.IsZero() || b.Recipient == r.ID {
 			v.Limits = append(v.Limits, v1.Limit{Kind: b.Kind, Detail: b.Detail, Until: timeOf(b.Until)})

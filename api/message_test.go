@@ -217,8 +217,14 @@ func TestWhyIsToldWithTheLastReply(t *testing.T) {
 	if d := why.Data[0]; d.State != "deferred" || d.Last.Reply != "Greylisted" || !strings.Contains(d.Advice, "come back later") || !d.NextTry.Equal(next) || !strings.Contains(d.Summary, "once") {
 		t.Errorf("%+v", d)
 	}
+	if e, err := w.store.Message(t.Context(), ls[0].Message.ID); err != nil || why.Data[0].Advice != queue.Advice(queue.ClassGreylist, queue.FactsOf(&e.Message, &e.Recipients[0], a, "")) {
+		t.Errorf("%v: the advice is another one than elsewhere: %s", err, why.Data[0].Advice)
+	}
+	if d := why.Data[0]; d.Mender != "nobody, wait" {
+		t.Errorf("who can mend it: %q", d.Mender)
+	}
 	w.call("GET", path+"?expand=attempts", key, nil, &m)
-	if len(m.Attempts) != 1 || m.Attempts[0].Recipient != m.Recipients[0].ID || m.Events != nil {
+	if len(m.Attempts) != 1 || m.Attempts[0].Recipient != m.Recipients[0].ID || m.Recipients[0].Mender != "nobody, wait" || m.Events != nil {
 		t.Errorf("%+v", m)
 	}
 }

@@ -106,6 +106,19 @@ func (binding) Why(_ context.Context, e queue.Entry) ([]api.Hindrance, error) {
 	}, nil
 }
 
+func (binding) Route(*queue.Message, *queue.Recipient) string { return "mx" }
+
+// examined has found nothing.
+type examined struct{}
+
+func (examined) Examine(context.Context, []string) (v1.Examination, error) {
+	return v1.Examination{}, nil
+}
+
+func (examined) Last(context.Context) (v1.Examination, error) {
+	return v1.Examination{}, queue.ErrNotFound
+}
+
 // everything is a world in which all that the API can have is there.
 func everything(t *testing.T, change ...func(*api.Options)) (*world, *door) {
 	t.Helper()
@@ -113,9 +126,10 @@ func everything(t *testing.T, change ...func(*api.Options)) (*world, *door) {
 		store := o.Store.(*logstore.Store)
 		o.Accounts, o.Domains = &accounts{}, domainRecords{}
 		o.Rooms = api.Rooms{
-			Keys: &keybook{keys: map[string]v1.Key{}}, Registry: store, LookupTXT: (&zone{}).lookup,
+			Keys: &keybook{keys: map[string]v1.Key{}}, Registry: store, LookupTXT: (&zone{}).lookup, Rotations: rotations{},
 			Suppressions: suppression.New(suppression.Options{Store: store, Now: o.Now}),
 			Suspensions:  suspension.NewBook(store, o.Now), Streams: stream.New(store, o.Now),
+			Doctor: examined{}, Replies: met(nil),
 		}
 		watched(o)
 		o.Resend, o.Why = copies{store, o.Sender}, binding{}

@@ -21,12 +21,15 @@ type Rooms struct {
 	// Registry keeps the list of sending domains, and LookupTXT verifies them.
 	Registry     queue.Registry
 	LookupTXT    domain.Lookup
+	Rotations    Rotations
 	Suppressions *suppression.Book
 	Suspensions  *suspension.Book
 	Streams      *stream.Book
 	Webhooks     *webhook.Book
 	WebhookTests WebhookTester
 	Stats        Stats
+	Doctor       Doctor
+	Replies      Replies
 }
 
 // maxPage is how many entries one page of a list has at the most.
@@ -44,6 +47,12 @@ func (s *Server) operatorOperations(r *router) {
 	}
 	if s.o.Domains != nil {
 		s.domainOperations(r)
+	}
+	if s.o.Doctor != nil {
+		s.doctorOperations(r)
+	}
+	if s.o.Replies != nil {
+		s.replyOperations(r)
 	}
 	s.selfOperation(r)
 	if s.o.Keys != nil {

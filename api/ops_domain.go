@@ -18,6 +18,13 @@ func (s *Server) domainOperations(r *router) {
 		id: "get-domain-records", method: http.MethodGet, path: one + "/records", scope: queue.ScopeDomainsRead, operator: true, tag: tagDomains,
 		summary: "Show the records to publish", description: "What a sending domain should have in the DNS, ready to paste. Keys that are missing are made, if that is allowed. The domain need not be on the list.",
 	}, s.getRecords)
+	if s.o.Rotations != nil {
+		register(r, operation{
+			id: "rotate-domain", method: http.MethodPost, path: one + "/rotate", scope: queue.ScopeDomainsWrite, operator: true, tag: tagDomains,
+			summary: "Change a domain's DKIM keys", description: "Makes the next keys, unless there are some, looks all records up, and takes the steps that may be taken now: a next key signs as soon as its record is published, never before. " +
+				"The same is done every few minutes without being asked, so that it is enough to publish what this answers. Asking again does no harm.",
+		}, s.rotateDomain)
+	}
 	if s.o.Registry == nil {
 		return
 	}
@@ -76,7 +83,44 @@ func (s *Server) listDomains(ctx context.Context, _ *struct{}) (*answer[v1.Domai
 	if err != nil {
 		return nil, err
 	}
+	if s.o.Rotations != nil {
+		waits, err := s.o.Rotations.Waiting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			list[i].Keys = waits[list[i].Name]
+		}
+	}
 	return answerOf(v1.DomainList{Data: list}), nil
+}
+
+// Rotations changes the DKIM keys of domains.
+type Rotations interface {
+	// Rotate does what may be done now of what is asked for; ErrInvalid if there
+	// are no keys that it could be done to.
+	Rotate(ctx context.Context, domain string, n v1.NewRotation) (v1.Rotation, error)
+	// Waiting says of the domains whose keys wait for something for what, as
+	// v1.Domain.Keys does.
+	Waiting(ctx context.Context) (map[string]string, error)
+}
+
+type rotateDomainInput struct {
+	Domain   string `path:"domain" maxLength:"255" example:"example.com"`
+	Rotation optionalBody[v1.NewRotation]
+}
+
+func (s *Server) rotateDomain(ctx context.Context, in *rotateDomainInput) (*answer[v1.Rotation], error) {
+	name, err := domain.Normalize(in.Domain)
+	if err != nil {
+		return nil, domainError(err)
+	}
+	done, err := s.o.Rotations.Rotate(ctx, name, in.Rotation.Value)
+	if err != nil {
+		return nil, err
+	}
+	s.o.Logger.Info("dkim keys rotated by operator", "domain", done.Domain, "done", done.Done, "actor", actor(ctx))
+	return answerOf(done), nil
 }
 
 type createDomainInput struct {

@@ -32,8 +32,9 @@ func (s *Server) queueOperations(r *router) {
 	}, s.getDestination)
 	register(r, operation{
 		id: "apply-action", method: http.MethodPost, path: "/v1/queue/actions", scope: queue.ScopeMessagesWrite, tag: tagQueue,
-		summary:     "Hold, release, retry, cancel or expire recipients",
-		description: "Does one thing to all recipients that match. A key that is no admin's reaches its own account's mail only. Recipients that are being attempted are `pending`: it is done when that ends without success.",
+		summary: "Hold, release, retry, cancel, expire or reschedule recipients",
+		description: "Does one thing to all recipients that match and are in the queue now. What is accepted later is not concerned: to keep that back too, suspend its destination, account or sender. " +
+			"A key that is no admin's reaches its own account's mail only. Recipients that are being attempted are `pending`: it is done when that ends without success. Those that have been attempted are not rescheduled.",
 	}, s.applyAction)
 	register(r, operation{
 		id: "flush-queue", method: http.MethodPost, path: "/v1/queue/flush", scope: queue.ScopeQueueWrite, operator: true, tag: tagQueue,
@@ -105,7 +106,7 @@ func destinationOf(d queue.Destination, suspended []suspension.Suspension) v1.De
 		Lane: string(d.Lane), Waiting: d.Waiting, AtLeast: d.AtLeast, NextTry: timeOf(d.NextDue), Parked: timeOf(d.Parked),
 	}
 	for _, p := range suspended {
-		if p.Selector.Account == "" && p.Selector.Sender == "" && p.Selector.Matches(suspension.Mail{Lane: d.Lane, Domain: string(d.Lane)}) ||
+		if p.Selector.Account == "" && p.Selector.Sender == "" && p.Selector.Matches(suspension.Mail{Lane: d.Lane, Domain: suspension.DomainOf(d.Lane)}) ||
 			d.Lane == suspension.Lane(p.ID) {
 			v1s := suspensionOf(p)
 			v.Suspended = &v1s
@@ -199,9 +200,17 @@ type actionInput struct {
 
 func (s *Server) applyAction(ctx context.Context, in *actionInput) (*answer[v1.ActionResult], error) {
 	a := in.Action.Value
+	if a.Action == reschedule {
+		return s.rescheduleMany(ctx, a)
+	}
 	what, known := actions[a.Action]
-	if !known {
-		return nil, invalidField("#/action", "not_one_of", "Action must be hold, release, retry, cancel or expire.")
+	switch {
+	case !known:
+		return nil, invalidField("#/action", "not_one_of", "Action must be hold, release, retry, cancel, expire or reschedule.")
+	case a.ScheduledAt != nil:
+		return nil, invalidField("#/scheduled_at", "not_allowed", "It is for reschedule alone.")
+	case a.ExpiresAt != nil:
+		return nil, invalidField("#/expires_at", "not_allowed", "It is for reschedule alone.")
 	}
 	return s.apply(ctx, what, v1.QueueChange{Filter: a.Filter, All: a.All, Reason: a.Reason, DryRun: a.DryRun})
 }
@@ -228,14 +237,8 @@ func (s *Server) bounceQueue(ctx context.Context, in *bounceInput) (*answer[v1.A
 
 // apply does an action to what a caller selects and may change.
 func (s *Server) apply(ctx context.Context, what queue.Action, c v1.QueueChange) (*answer[v1.ActionResult], error) {
-	if !c.All && reflect.ValueOf(c.Filter).IsZero() {
-		return nil, invalidField("#/filter", "required", "The filter is empty: set all to true to mean the whole queue.")
-	}
-	f, err := filterOf(c.Filter)
+	f, err := chosen(ctx, c.Filter, c.All)
 	if err != nil {
-		return nil, err
-	}
-	if f.Account, err = account(ctx, f.Account); err != nil {
 		return nil, err
 	}
 	done, err := s.o.Store.Apply(ctx, queue.Operation{
@@ -249,6 +252,19 @@ func (s *Server) apply(ctx context.Context, what queue.Action, c v1.QueueChange)
 			"pending", done.Pending, "reason", c.Reason, "actor", actor(ctx))
 	}
 	return answerOf(v1.ActionResult{Matched: done.Matched, Changed: done.Changed, Pending: done.Pending, DryRun: c.DryRun}), nil
+}
+
+// chosen reads the filter of a change, for what the caller may change.
+func chosen(ctx context.Context, v v1.Filter, all bool) (queue.Filter, error) {
+	if !all && reflect.ValueOf(v).IsZero() {
+		return queue.Filter{}, invalidField("#/filter", "required", "The filter is empty: set all to true to mean the whole queue.")
+	}
+	f, err := filterOf(v)
+	if err != nil {
+		return f, err
+	}
+	f.Account, err = account(ctx, f.Account)
+	return f, err
 }
 
 func (s *Server) limitOperations(r *router) {

@@ -22,8 +22,8 @@ func (s *Server) suspensionOperations(r *router) {
 	}, s.listSuspensions)
 	register(r, operation{
 		id: "suspend", method: http.MethodPost, path: collection, status: http.StatusCreated, scope: queue.ScopeQueueWrite, operator: true, tag: tagQueue,
-		summary:     "Suspend a destination",
-		description: "Mail for it is taken in and waits, unattempted, until the suspension ends or is resumed. Suspending the same again changes reason and end.",
+		summary:     "Suspend a destination, an account or a sender",
+		description: "Mail that waits for it is kept back, and so is what is accepted later: it is taken in and waits, unattempted, until the suspension ends or is resumed. Holding, on the other hand, concerns what is in the queue at that moment. Suspending the same again changes reason and end.",
 	}, s.suspend)
 	register(r, operation{
 		id: "resume-selected", method: http.MethodDelete, path: collection, scope: queue.ScopeQueueWrite, operator: true, tag: tagQueue,

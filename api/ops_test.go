@@ -124,7 +124,7 @@ func newOps(t *testing.T) *ops {
 		registry := a.Store.(queue.Registry)
 		a.Domains = domainRecords{}
 		a.Rooms = api.Rooms{
-			Keys: o.book, Registry: registry, LookupTXT: o.zone.lookup,
+			Keys: o.book, Registry: registry, LookupTXT: o.zone.lookup, Rotations: rotations{},
 			Suppressions: suppression.New(suppression.Options{Store: registry, Now: a.Now}),
 			Suspensions:  suspension.NewBook(registry, a.Now), Streams: stream.New(registry, a.Now),
 		}

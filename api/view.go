@@ -52,15 +52,10 @@ func recipientOf(m queue.Message, r queue.Recipient) v1.Recipient {
 	}
 	arrived := r.State == queue.StateDelivered || r.State == queue.StateRelayed
 	if r.Class != queue.ClassNone && !arrived {
+		advised := queue.AdviceClass(&r)
 		v.Class = string(r.Class)
-		f := queue.AdviceFacts{Recipient: r.Address, FromDomain: m.Header.From.Domain}
-		if r.Last != nil {
-			f.Host, f.Detail = r.Last.Host, said(r.Last)
-		}
-		if waits {
-			f.Next, f.Until = r.Due, m.ExpiresAt
-		}
-		v.Advice = queue.Advice(r.Class, f)
+		v.Advice = queue.Advice(advised, queue.FactsOf(&m, &r, r.Last, ""))
+		v.Mender = queue.Mender(advised, !r.State.Final())
 	}
 	return v
 }

@@ -86,6 +86,11 @@ func (c *Client) VerifyDomain(ctx context.Context, name string) (v1.Domain, erro
 	return post[v1.Domain](ctx, c, join("domains", name, "verify"), nil)
 }
 
+// RotateDomain changes the DKIM keys of a domain as far as that may be done now.
+func (c *Client) RotateDomain(ctx context.Context, domain string, n v1.NewRotation) (v1.Rotation, error) {
+	return post[v1.Rotation](ctx, c, join("domains", domain, "rotate"), n)
+}
+
 // Records returns what a domain should publish.
 func (c *Client) Records(ctx context.Context, domain string) (v1.Records, error) {
 	return get[v1.Records](ctx, c, join("domains", domain, "records"), nil)

@@ -16,6 +16,7 @@ var refused = map[string]string{
 	"mime-version": "The relay writes it.", "received": "Only servers write it.", "received-spf": "Only servers write it.",
 	"dkim-signature": "The relay signs.", "domainkey-signature": "The relay signs.", "authentication-results": "Only servers write it.",
 	"delivered-to": "Only servers write it.", "x-idempotency-key": "Use the Idempotency-Key header of the request.",
+	"x-postrider-send-at": "Use scheduled_at.", "x-postrider-expires": "Use expires_at.", "x-postrider-priority": "Use priority.",
 }
 
 // refusedPrefixes likewise.

@@ -51,6 +51,8 @@ func judge(w v1.Record, observed []string, err error) v1.DomainRecord {
 	switch {
 	case err != nil:
 		r.Status, r.Error = RecordTemporary, "The DNS gave no answer: try again in some minutes, and look at the name servers of the domain if that stays so."
+	case w.State == withdrawn && !slices.ContainsFunc(own, stillThere):
+		r.Status = RecordVerified
 	case len(own) == 0:
 		r.Status, r.Error = RecordMissing, "There is no such record yet: publish it. It may take an hour until it is seen."
 	case len(own) > 1 && single(w):
@@ -63,7 +65,16 @@ func judge(w v1.Record, observed []string, err error) v1.DomainRecord {
 	return r
 }
 
+// withdrawn is the state of a DKIM record whose key is gone: it has an empty p=,
+// or is not there at all.
+const withdrawn = "withdrawn"
+
+func stillThere(text string) bool { return tags(text)["p"] != "" }
+
 func required(w v1.Record) bool {
+	if w.State != "" && w.State != "active" {
+		return false
+	}
 	return w.Purpose == "spf" || w.Purpose == "dkim" && !strings.Contains(strings.ToLower(w.Value), "k=ed25519")
 }
 

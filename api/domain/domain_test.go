@@ -19,6 +19,7 @@ func TestRecordsAreJudged(t *testing.T) {
 	t.Parallel()
 	dkim := v1.Record{Purpose: "dkim", Type: "TXT", Name: "p1._domainkey.x.example", Value: "v=DKIM1; k=rsa; p=AbCd"}
 	edwards := v1.Record{Purpose: "dkim", Type: "TXT", Name: "p2._domainkey.x.example", Value: "v=DKIM1; k=ed25519; p=Ef"}
+	gone := v1.Record{Purpose: "dkim", Type: "TXT", Name: "p0._domainkey.x.example", Value: "v=DKIM1; k=rsa; p=", State: "withdrawn"}
 	spf := v1.Record{Purpose: "spf", Type: "TXT", Name: "x.example", Value: "v=spf1 a:relay.example ip4:192.0.2.1 ~all"}
 	dmarc := v1.Record{Purpose: "dmarc", Type: "TXT", Name: "_dmarc.x.example", Value: "v=DMARC1; p=none"}
 	for name, c := range map[string]struct {
@@ -33,6 +34,9 @@ func TestRecordsAreJudged(t *testing.T) {
 		"a key that was withdrawn":        {dkim, []string{"v=DKIM1; p="}, nil, "wrong"},
 		"another algorithm":               {edwards, []string{"v=DKIM1; p=Ef"}, nil, "wrong"},
 		"two keys":                        {dkim, []string{"p=AbCd", "p=Xy"}, nil, "wrong"},
+		"withdrawn as it should be":       {gone, []string{"v=DKIM1; p="}, nil, "verified"},
+		"withdrawn and removed":           {gone, nil, nil, "verified"},
+		"withdrawn and still there":       {gone, []string{"p=AbCd"}, nil, "wrong"},
 		"nothing":                         {dkim, nil, nil, "missing"},
 		"no answer":                       {dkim, nil, errors.New("timeout"), "temporary_failure"},
 		"SPF among others":                {spf, []string{"google=1", "v=spf1 mx ip4:192.0.2.1 +a:relay.example -all"}, nil, "verified"},
@@ -68,6 +72,16 @@ func TestWhatTheDNSSaysIsBounded(t *testing.T) {
 	got := domain.Check(t.Context(), lookup, []v1.Record{{Purpose: "spf", Name: "x.example"}})[0]
 	if len(got.Observed) != 10 || len(got.Observed[0]) > 2100 || strings.ContainsRune(got.Observed[0], '\ufffd') {
 		t.Errorf("%d, the first of %d octets", len(got.Observed), len(got.Observed[0]))
+	}
+}
+
+func TestOnlyTheRecordsOfKeysThatSignAreRequired(t *testing.T) {
+	t.Parallel()
+	lookup := func(context.Context, string) ([]string, error) { return nil, nil }
+	for state, want := range map[string]bool{"": true, "active": true, "next": false, "retiring": false, "withdrawn": false} {
+		if got := domain.Check(t.Context(), lookup, []v1.Record{{Purpose: "dkim", Value: "p=x", State: state}})[0]; got.Required != want {
+			t.Errorf("%s: %v", state, got.Required)
+		}
 	}
 }
 

@@ -25,6 +25,8 @@ type Facts struct {
 	To         []string // the first maxTo recipients
 	Domains    []Domain // of the recipients, the first maxDomains of them
 	ExpiresAt  time.Time
+
+	message queue.Message // what advice needs of it, and no more
 }
 
 // Domain is how many recipients of a message are at a domain.
@@ -132,6 +134,10 @@ func (m *Messages) readOne(ctx context.Context, id queue.MessageID) (*Facts, err
 	}
 	if f.From.IsNull() {
 		f.From = e.Message.Envelope.ReversePath
+	}
+	f.message = queue.Message{
+		Envelope: queue.Envelope{ReversePath: e.Message.Envelope.ReversePath}, Header: queue.Header{From: e.Message.Header.From},
+		Content: queue.ContentRef{Size: e.Message.Content.Size}, AcceptedAt: e.Message.AcceptedAt, ExpiresAt: e.Message.ExpiresAt,
 	}
 	for _, r := range e.Recipients[:min(maxTo, len(e.Recipients))] {
 		f.To = append(f.To, r.Address.String())

@@ -148,15 +148,25 @@ func adviceOf(e *queue.Event, f *Facts) string {
 	if e.Class == queue.ClassNone {
 		return ""
 	}
-	facts := queue.AdviceFacts{Recipient: e.Address, Detail: e.Reason, Next: e.Due}
-	if e.Attempt != nil {
-		facts.Host = e.Attempt.Host
-		if text := said(e.Attempt); text != "" {
-			facts.Detail = text
-		}
-	}
+	r := queue.Recipient{Address: e.Address, State: stateAfter(e.Kind), Class: e.Class, Due: e.Due, UpdatedAt: e.At}
+	var m queue.Message
 	if f != nil {
-		facts.FromDomain, facts.Until = f.From.Domain, f.ExpiresAt
+		m = f.message
 	}
-	return queue.Advice(e.Class, facts)
+	return queue.Advice(queue.AdviceClass(&r), queue.FactsOf(&m, &r, e.Attempt, e.Reason))
+}
+
+// stateAfter is the state of a recipient after an event with advice.
+func stateAfter(k queue.EventKind) queue.State {
+	switch k {
+	case queue.EventBounced:
+		return queue.StateBounced
+	case queue.EventExpired:
+		return queue.StateExpired
+	case queue.EventSuppressed:
+		return queue.StateSuppressed
+	case queue.EventHeld:
+		return queue.StateHeld
+	}
+	return queue.StateDeferred
 }

@@ -39,10 +39,10 @@ func (w *Writer) Write(s v1.Suppression) error {
 	} else {
 		expires := ""
 		if s.ExpiresAt != nil {
-			expires = s.ExpiresAt.UTC().Format(time.RFC3339)
+			expires = s.ExpiresAt.UTC().Format(time.RFC3339Nano)
 		}
 		err = w.csv.Write([]string{
-			text(s.Email), s.Reason, text(s.Scope), text(s.Note), text(s.Source), s.CreatedAt.UTC().Format(time.RFC3339), expires, text(s.Account),
+			text(s.Email), s.Reason, text(s.Scope), text(s.Note), text(s.Source), s.CreatedAt.UTC().Format(time.RFC3339Nano), expires, text(s.Account),
 		})
 	}
 	if err != nil {

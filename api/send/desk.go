@@ -159,7 +159,7 @@ func (p *prepared) submission() queue.Submission {
 		Source:  queue.Source{Kind: "http", Remote: p.caller.Remote, Auth: "password"},
 		Sandbox: p.r.Sandbox || p.caller.Sandbox, Priority: p.r.Priority, NotBefore: p.notBefore(), ExpiresAt: p.r.ExpiresAt,
 		IdempotencyKey: p.r.IdempotencyKey,
-		Envelope:       queue.Envelope{ReversePath: p.reverse, RequireTLS: p.r.RequireTLS, SMTPUTF8: !p.reverse.ASCII()},
+		Envelope:       queue.Envelope{ReversePath: p.reverse, RequireTLS: p.r.RequireTLS, StrictTLS: p.r.StrictTLS, SMTPUTF8: !p.reverse.ASCII()},
 	}
 	if p.caller.Credential != "" {
 		s.Source.Auth = "key"

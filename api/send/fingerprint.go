@@ -139,4 +139,7 @@ func (c canon) request(r *Request) {
 			c.text(s)
 		}
 	}
+	if r.StrictTLS { // requests without it have the fingerprint that they always had
+		c.text("requiretls")
+	}
 }

@@ -30,6 +30,7 @@ type Request struct {
 	ScheduledAt  time.Time // zero: now
 	ExpiresAt    time.Time // zero: after the account's lifetime
 	RequireTLS   bool
+	StrictTLS    bool // REQUIRETLS (RFC 8689); with RequireTLS
 	Sandbox      bool
 	Unsubscribe  *Unsubscribe // nil: as the stream says
 

@@ -10,6 +10,7 @@ import (
 
 	"postrider/api/feed"
 	"postrider/queue"
+	"postrider/queue/claim"
 )
 
 // Store is what this package needs of the queue's store.
@@ -35,16 +36,16 @@ type Options struct {
 }
 
 const (
-	name        = "stats" // of the claim and of the reader
-	bookName    = "position"
-	claimTTL    = 30 * time.Second
-	unclaimTime = time.Second
-	readBatch   = 250
-	maxBatch    = 32 << 10 // octets, roughly, from which a batch is kept
-	cacheDays   = 512      // records that are remembered
-	sweepEvery  = time.Hour
-	sweepPage   = 200
-	gatherTime  = 250 * time.Millisecond // after news, so that a busy log is read in batches
+	name       = "stats" // of the claim and of the reader
+	bookName   = "position"
+	claimTTL   = 30 * time.Second
+	leaveTime  = 5 * time.Second
+	readBatch  = 250
+	maxBatch   = 32 << 10 // octets, roughly, from which a batch is kept
+	cacheDays  = 512      // records that are remembered
+	sweepEvery = time.Hour
+	sweepPage  = 200
+	gatherTime = 250 * time.Millisecond // after news, so that a busy log is read in batches
 )
 
 // Stats counts events, and tells the counts. Query needs no Start.
@@ -54,14 +55,13 @@ type Stats struct {
 	done chan struct{}
 
 	// What follows is the counting goroutine's.
-	claimed time.Time // last renewal; zero: not held
-	fence   uint64
-	book    book
-	at      queue.Position // behind what the batch has
-	batch   *batch
-	kept    time.Time // when the last batch was
-	swept   time.Time
-	days    map[dayKey]*day
+	claim *claim.Held
+	book  book
+	at    queue.Position // behind what the batch has
+	batch *batch
+	kept  time.Time // when the last batch was
+	swept time.Time
+	days  map[dayKey]*day
 }
 
 // book is the record from which counting goes on.
@@ -95,7 +95,10 @@ func New(o Options) *Stats {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Stats{o: o, done: make(chan struct{})}
+	return &Stats{
+		o: o, done: make(chan struct{}), batch: newBatch(),
+		claim: claim.New(claim.Options{Store: o.Store, Name: name, Holder: o.Holder, TTL: claimTTL, Now: o.Now, Logger: o.Logger}),
+	}
 }
 
 // Start begins to count, while no other node does.
@@ -128,7 +131,7 @@ func (s *Stats) run(ctx context.Context) {
 		}
 		wait := min(s.o.Flush, claimTTL/3)
 		if err != nil {
-			s.claimed = time.Time{} // read all again
+			s.claim.Forget() // read all again
 			if wait = claimTTL / 3; !errors.Is(err, queue.ErrClaimed) {
 				s.o.Logger.Error("events are not counted", "error", err)
 				wait = s.o.Retry
@@ -158,41 +161,33 @@ func (s *Stats) wait(ctx context.Context, d time.Duration, news <-chan struct{},
 
 // leave keeps what was counted and lets the next node begin at once.
 func (s *Stats) leave(ctx context.Context) {
-	if s.claimed.IsZero() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*unclaimTime)
+	defer s.claim.Leave(ctx)
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
-	err := s.flush(ctx)
-	if err == nil {
-		err = s.o.Store.Unclaim(ctx, name, s.o.Holder)
-	}
-	if err != nil {
+	if err := s.flush(ctx); err != nil {
 		s.o.Logger.Debug("counting goes on elsewhere", "error", err)
 	}
 }
 
-// keep takes the claim, or renews it in time. A node that stood still may find
-// that another one counted meanwhile: what it knows is out of date then.
-func (s *Stats) keep(ctx context.Context) error {
-	now := s.o.Now()
-	if !s.claimed.IsZero() && now.Sub(s.claimed) < claimTTL/3 {
-		return nil
-	}
-	fence, err := s.o.Store.Claim(ctx, name, s.o.Holder, now, claimTTL)
-	if err == nil && !s.claimed.IsZero() && fence != s.fence {
-		err = queue.ErrClaimed
-	}
+// begin takes the claim, or renews it in time. If another node may have counted
+// since, what this one knows is out of date, and read again.
+func (s *Stats) begin(ctx context.Context) error {
+	anew, err := s.claim.Keep(ctx)
 	if err != nil {
+		return fmt.Errorf("take the claim on counting: %w", err)
+	}
+	if anew {
+		return s.load(ctx)
+	}
+	return nil
+}
+
+// keep renews the claim in the middle of a round, which is out of date if another
+// node counted meanwhile.
+func (s *Stats) keep(ctx context.Context) error {
+	if err := s.claim.Still(ctx); err != nil {
 		return fmt.Errorf("keep the claim on counting: %w", err)
 	}
-	if s.claimed.IsZero() {
-		s.claimed, s.fence = now, fence
-		if err := s.load(ctx); err != nil {
-			return err
-		}
-	}
-	s.claimed, s.fence = now, fence
 	return nil
 }
 
@@ -214,7 +209,7 @@ func (s *Stats) load(ctx context.Context) error {
 
 // round counts a batch of events. more says that there are others to read at once.
 func (s *Stats) round(ctx context.Context) (more bool, err error) {
-	if err := s.keep(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return false, err
 	}
 	events, next, err := s.o.Store.ReadEvents(ctx, s.at, readBatch)

@@ -208,6 +208,7 @@ type Recipient struct {
 	Pending  string     `json:"pending,omitempty" doc:"What is done as soon as the attempt under way ends."`
 	Class    string     `json:"class,omitempty"`
 	Advice   string     `json:"advice,omitempty" doc:"What the trouble means and what to do."`
+	Mender   string     `json:"mender,omitempty" doc:"Who can mend it: you, your provider, the recipient, or nobody." example:"the recipient"`
 	Last     *Attempt   `json:"last_attempt,omitempty"`
 	Updated  time.Time  `json:"updated_at"`
 }
@@ -347,12 +348,14 @@ type RecipientWhy struct {
 	Last      *Attempt   `json:"last_attempt,omitempty"`
 	Class     string     `json:"class,omitempty"`
 	Advice    string     `json:"advice,omitempty"`
+	Mender    string     `json:"mender,omitempty"`
+	Route     string     `json:"route,omitempty" doc:"Where it is sent, at which step of its route, from which source and with which TLS." example:"mx; TLS: dane at the last try"`
 	Limits    []Limit    `json:"limits,omitempty" nullable:"false" doc:"What binds now, the longest first."`
 }
 
 // Limit is something that keeps a recipient from being tried.
 type Limit struct {
-	Kind   string     `json:"kind" doc:"What binds: suspension, site_connections, site_rate, account_rate, parked and others."`
+	Kind   string     `json:"kind" doc:"What binds: suspension, site_paused, site_probe, site_rate, site_connections, port25, account_rate and others."`
 	Detail string     `json:"detail" doc:"In words, and what to do about it."`
 	Until  *time.Time `json:"until,omitempty" doc:"When it ends, if that is known."`
 }

@@ -27,11 +27,15 @@ type Filter struct {
 // Action is what to do with the recipients that match. Without any filter All
 // must be set, so that a slip does not hit the whole queue.
 type Action struct {
-	Action string `json:"action" doc:"hold, release, retry, cancel or expire." example:"hold"`
+	Action string `json:"action" doc:"hold, release, retry, cancel, expire or reschedule." example:"hold"`
 	Filter Filter `json:"filter,omitzero"`
 	All    bool   `json:"all,omitempty" doc:"Mean the whole queue, if the filter is empty."`
 	DryRun bool   `json:"dry_run,omitempty" doc:"Count only; change nothing."`
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the history of the messages."`
+
+	// Of reschedule; one of them at least.
+	ScheduledAt *time.Time `json:"scheduled_at,omitempty" doc:"For reschedule: not before this time; one that has passed means at once."`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty" doc:"For reschedule: given up after this time, with all recipients of the message."`
 }
 
 // ActionResult counts recipients.
@@ -39,6 +43,7 @@ type ActionResult struct {
 	Matched int  `json:"matched" doc:"That the filter selects and the action can concern."`
 	Changed int  `json:"changed"`
 	Pending int  `json:"pending" doc:"Being attempted now: done when that ends without success."`
+	Skipped int  `json:"skipped,omitempty" doc:"That reschedule left as they are, since their message would be given up before it is due: say expires_at too."`
 	DryRun  bool `json:"dry_run,omitempty"`
 }
 
@@ -60,7 +65,7 @@ type Count struct {
 // Destination is a lane in which mail waits: a recipient's domain or, where a
 // route serves several, that route.
 type Destination struct {
-	Lane    string     `json:"lane" doc:"Name of the lane: a recipient's domain, or the route that serves it." example:"example.org"`
+	Lane    string     `json:"lane" doc:"Name of the lane: a recipient's domain, or the route that serves it; and, behind an @, the source that the mail leaves from, if one is set." example:"example.org"`
 	Waiting int64      `json:"waiting" doc:"Recipients that wait for an attempt or are being attempted."`
 	AtLeast bool       `json:"at_least,omitempty" doc:"There may be more: they are still being counted."`
 	NextTry *time.Time `json:"next_try,omitempty" doc:"When the next one of them is due."`

@@ -29,7 +29,7 @@ func (w *worker) deliver(ctx context.Context, js []*job) error {
 		mu.Lock()
 		defer mu.Unlock()
 		down := len(w.failing) >= w.s.o.BreakAfter && !w.st.Open
-		stale := w.s.o.Now().Sub(w.claimed) >= claimTTL // another node may have begun
+		stale := !w.claim.Lasts() // another node may have begun
 		if next == len(js) || down || stale || w.ended || ctx.Err() != nil {
 			return nil
 		}

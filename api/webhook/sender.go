@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postrider/api/feed"
+	"postrider/queue/claim"
 )
 
 // Options of a Sender. Store, Book, Messages and Holder are required.
@@ -49,10 +50,7 @@ type Notice struct {
 	Reason   string
 }
 
-const (
-	claimTTL    = time.Minute
-	unclaimTime = time.Second
-)
+const claimTTL = time.Minute
 
 // Sender tells endpoints of events. Start it once, then Drain it.
 type Sender struct {
@@ -216,7 +214,10 @@ func (s *Sender) begin(ctx context.Context, e *stored) {
 	ctx, stop := context.WithCancel(ctx)
 	r := &running{version: e.version, stop: stop, done: make(chan struct{}), poke: make(chan struct{}, 1)}
 	s.workers[e.ID] = r
-	w := &worker{s: s, e: e, poke: r.poke, log: s.o.Logger.With("webhook", e.ID, "account", e.Account)}
+	log := s.o.Logger.With("webhook", e.ID, "account", e.Account)
+	w := &worker{s: s, e: e, poke: r.poke, log: log, claim: claim.New(claim.Options{
+		Store: s.o.Store, Name: readerName(e.ID), Holder: s.o.Holder, TTL: claimTTL, Now: s.o.Now, Logger: log,
+	})}
 	go func() {
 		defer close(r.done)
 		w.run(ctx)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/queue/claim"
 )
 
 const (
@@ -26,8 +27,7 @@ type worker struct {
 	poke chan struct{}
 	log  *slog.Logger
 
-	claimed time.Time // last renewal; zero: not held
-	fence   uint64
+	claim *claim.Held
 
 	at     queue.Position // where to read on
 	items  []*item        // read before at, not all told
@@ -52,7 +52,7 @@ type worker struct {
 }
 
 func (w *worker) run(ctx context.Context) {
-	defer w.unclaim(ctx)
+	defer w.claim.Leave(ctx)
 	news, stop := w.s.o.Store.Notify()
 	defer stop()
 	for {
@@ -62,10 +62,12 @@ func (w *worker) run(ctx context.Context) {
 			w.leave()
 			return
 		case errors.Is(err, queue.ErrClaimed):
-			w.claimed, wait = time.Time{}, claimTTL/3
+			w.claim.Forget()
+			wait = claimTTL / 3
 		case err != nil:
 			w.log.Error("webhook is not served", "error", err)
-			w.claimed, wait = time.Time{}, w.s.o.Retry // read all again
+			w.claim.Forget() // read all again
+			wait = w.s.o.Retry
 		case wait <= 0:
 			continue
 		}
@@ -87,10 +89,13 @@ func (w *worker) run(ctx context.Context) {
 
 // leave keeps how far the worker came, so that the next one need not look again.
 func (w *worker) leave() {
-	if w.claimed.IsZero() || w.ended {
+	if w.ended {
 		return
 	}
 	err := w.keep()
+	if errors.Is(err, queue.ErrClaimed) {
+		return
+	}
 	if err == nil {
 		err = w.acknowledge(w.reached())
 	}
@@ -100,33 +105,25 @@ func (w *worker) leave() {
 	}
 }
 
-func (w *worker) unclaim(ctx context.Context) {
-	if w.claimed.IsZero() {
-		return
+// begin takes the claim, or renews it in time. If another worker may have served
+// the endpoint since, what this one knows is out of date, and read again.
+func (w *worker) begin() error {
+	anew, err := w.claim.Keep(w.s.work)
+	if err != nil {
+		return fmt.Errorf("take the claim on webhook %s: %w", w.e.ID, err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTime)
-	defer cancel()
-	if err := w.s.o.Store.Unclaim(ctx, readerName(w.e.ID), w.s.o.Holder); err != nil {
-		w.log.Debug("claim not given back", "error", err)
+	if anew {
+		return w.load()
 	}
+	return nil
 }
 
-// keep takes the claim, or renews it in time. A worker that stood still may find
-// that another one served the endpoint meanwhile: what it knows is out of date
-// then, and must not be written.
+// keep renews the claim in the middle of a round. If another worker served the
+// endpoint meanwhile, what this one knows must not be written.
 func (w *worker) keep() error {
-	now := w.s.o.Now()
-	if !w.claimed.IsZero() && now.Sub(w.claimed) < claimTTL/3 {
-		return nil
-	}
-	fence, err := w.s.o.Store.Claim(w.s.work, readerName(w.e.ID), w.s.o.Holder, now, claimTTL)
-	if err == nil && !w.claimed.IsZero() && fence != w.fence {
-		err = queue.ErrClaimed
-	}
-	if err != nil {
+	if err := w.claim.Still(w.s.work); err != nil {
 		return fmt.Errorf("keep the claim on webhook %s: %w", w.e.ID, err)
 	}
-	w.fence, w.claimed = fence, now
 	return nil
 }
 
@@ -136,14 +133,8 @@ func (w *worker) round(ctx context.Context) (wait time.Duration, err error) {
 	if w.ended {
 		return claimTTL, nil
 	}
-	held := !w.claimed.IsZero()
-	if err := w.keep(); err != nil {
+	if err := w.begin(); err != nil {
 		return 0, err
-	}
-	if !held {
-		if err := w.load(); err != nil {
-			return 0, err
-		}
 	}
 	now := w.s.o.Now()
 	if w.st.Open && w.st.NextProbe.After(now) {

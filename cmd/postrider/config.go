@@ -8,7 +8,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"postrider/cmd/internal/app"
 	"postrider/configs"
+	"postrider/mx"
 )
 
 // configFlags are --config and one flag for every configuration key, made from
@@ -85,6 +87,9 @@ func loadOptions(sh *shell, file string, flags map[string]string) configs.LoadOp
 	if routes, err := os.ReadFile("/proc/net/route"); err == nil {
 		o.Gateways = configs.Gateways(routes)
 	}
+	if addrs, err := mx.InterfaceAddrs(); err == nil {
+		o.Addresses = addrs
+	}
 	return o
 }
 
@@ -97,6 +102,10 @@ func (c *checkCmd) Run(sh *shell) error {
 	cfg, err := c.load(sh)
 	if err != nil {
 		return err
+	}
+	if err := app.Check(cfg); err != nil {
+		fmt.Fprintln(sh.stderr, err)
+		return exitStatus(configs.ExitConfig)
 	}
 	if changed := cfg.Redacted().Changed(); len(changed) > 0 {
 		fmt.Fprint(sh.stdout, changed)

@@ -117,8 +117,9 @@ type queueSuspendCmd struct {
 	adminFlags
 	selectorFlags
 	Domain string `arg:"" optional:"" help:"The recipients' domain."`
-	Reason string `required:"" help:"Why, for those who wonder later."`
+	Reason string `help:"Why, for those who wonder later; required but for --dry-run."`
 	Until  moment `placeholder:"TIME" help:"When it ends by itself: 2026-01-31T15:04:05Z, or +2h. Default: when it is resumed."`
+	DryRun bool   `help:"Count what waits now and would be kept back; change nothing."`
 }
 
 // Run suspends.
@@ -130,6 +131,12 @@ func (c *queueSuspendCmd) Run(sh *shell) error {
 	if err != nil {
 		return err
 	}
+	if c.DryRun {
+		return c.count(sh, cl)
+	}
+	if c.Reason == "" {
+		return errors.New("say why, for those who wonder later: --reason")
+	}
 	s, err := cl.Suspend(context.Background(), v1.NewSuspension{
 		Domain: c.Domain, Lane: c.Lane, Account: c.Account, Sender: c.Sender, Reason: c.Reason, ExpiresAt: c.Until.pointer(),
 	})
@@ -140,6 +147,36 @@ func (c *queueSuspendCmd) Run(sh *shell) error {
 		return printJSON(sh.stdout, s)
 	}
 	fmt.Fprintf(sh.stdout, "Suspended: %s%s\nLet it go on: postrider queue resume %s\n", plain(selectorText(s)), untilText(s), s.ID)
+	return nil
+}
+
+// count says what the suspension would keep back of what is there.
+func (c *queueSuspendCmd) count(sh *shell, cl *client.Client) error {
+	var waiting int
+	switch {
+	case c.Lane == "":
+		f := v1.Filter{Domain: c.Domain, Account: c.Account}
+		if c.Sender != "" {
+			f.Sender = "@" + strings.TrimPrefix(c.Sender, "@")
+		}
+		done, err := cl.Act(context.Background(), v1.Action{Action: "hold", Filter: f, DryRun: true})
+		if err != nil {
+			return explain(err)
+		}
+		waiting = done.Matched
+	case c.Domain+c.Account+c.Sender != "":
+		return errors.New("what waits in a lane cannot be counted by domain, account or sender: leave out --dry-run, or these")
+	default:
+		d, err := cl.Destination(context.Background(), c.Lane)
+		if err != nil {
+			return explain(err)
+		}
+		waiting = int(d.Waiting)
+	}
+	if c.JSON {
+		return printJSON(sh.stdout, v1.ActionResult{Matched: waiting, DryRun: true})
+	}
+	fmt.Fprintf(sh.stdout, "%d recipients that wait now would be kept back, and what is accepted from then on; nothing was changed.\n", waiting)
 	return nil
 }
 

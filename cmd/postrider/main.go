@@ -52,6 +52,7 @@ type commandLine struct {
 	Account  accountCmd  `cmd:"" help:"Administer the accounts that may send."`
 	Key      keyCmd      `cmd:"" help:"Administer keys: credentials for programs, which can be narrowed and ended."`
 	Domain   domainCmd   `cmd:"" help:"Sending domains: the records to publish, and whether they are."`
+	Doctor   doctorCmd   `cmd:"" help:"Find what stops mail from here, with the record to publish or the step to take."`
 	Stream   streamCmd   `cmd:"" help:"The kinds of mail that an account sends."`
 	Webhook  webhookCmd  `cmd:"" help:"Addresses that are told of events."`
 

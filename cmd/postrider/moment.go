@@ -33,6 +33,9 @@ func parsePast(text string, now time.Time) (time.Time, error) {
 }
 
 func parseMoment(text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now, nil
+	}
 	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(form, text, time.Local); err == nil {
 			return t, nil

@@ -17,21 +17,23 @@ import (
 )
 
 type queueCmd struct {
-	Status  queueStatusCmd  `cmd:"" help:"How many recipients are in each state, and since when."`
-	List    queueListCmd    `cmd:"" help:"List messages, newest first."`
-	Show    queueShowCmd    `cmd:"" help:"Show one message with its recipients and their history."`
-	Why     queueWhyCmd     `cmd:"" help:"Say what keeps a message from being delivered, and until when."`
-	Hold    queueHoldCmd    `cmd:"" help:"Keep recipients back until they are released."`
-	Release queueReleaseCmd `cmd:"" help:"Let held recipients go on, now."`
-	Retry   queueRetryCmd   `cmd:"" help:"Try waiting recipients now."`
-	Cancel  queueCancelCmd  `cmd:"" help:"Withdraw recipients that were not delivered yet; nobody is told."`
-	Bounce  queueBounceCmd  `cmd:"" help:"Give recipients up and report it to their senders; without --yes, say how many."`
-	Resend  queueResendCmd  `cmd:"" help:"Send a message once more, as a new one."`
+	Status     queueStatusCmd     `cmd:"" help:"How many recipients are in each state, and since when."`
+	List       queueListCmd       `cmd:"" help:"List messages, newest first."`
+	Show       queueShowCmd       `cmd:"" help:"Show one message with its recipients and their history."`
+	Why        queueWhyCmd        `cmd:"" help:"Say what keeps a message from being delivered, and until when."`
+	Hold       queueHoldCmd       `cmd:"" help:"Keep what is in the queue now back until it is released; what comes later is not held: see suspend."`
+	Release    queueReleaseCmd    `cmd:"" help:"Let held recipients go on, now."`
+	Retry      queueRetryCmd      `cmd:"" help:"Try waiting recipients now."`
+	Reschedule queueRescheduleCmd `cmd:"" help:"Change when mail that was not attempted yet is sent, and when it is given up."`
+	Cancel     queueCancelCmd     `cmd:"" help:"Withdraw recipients that were not delivered yet; nobody is told."`
+	Bounce     queueBounceCmd     `cmd:"" help:"Give recipients up and report it to their senders; without --yes, say how many."`
+	Resend     queueResendCmd     `cmd:"" help:"Send a message once more, as a new one."`
 
 	Destinations queueDestinationsCmd `cmd:"" help:"What waits, by destination; of one, why."`
-	Suspend      queueSuspendCmd      `cmd:"" help:"Keep mail for a destination back; it is taken in and waits."`
-	Resume       queueResumeCmd       `cmd:"" help:"Let a suspended destination go on."`
+	Suspend      queueSuspendCmd      `cmd:"" help:"Keep mail back by destination, account or sender, also what is accepted from now on; it is taken in and waits."`
+	Resume       queueResumeCmd       `cmd:"" help:"Let what was suspended go on."`
 	Suspensions  queueSuspensionsCmd  `cmd:"" help:"List what is suspended."`
+	Unknown      queueUnknownCmd      `cmd:"" help:"List what other mail servers replied and no rule knows, with what it was taken for."`
 }
 
 // filterFlags select recipients; all that are given must match.
@@ -187,7 +189,7 @@ func printMessage(out io.Writer, m v1.Message) {
 			fmt.Fprintln(out, "  In doubt: a copy may have arrived already; the next one is possibly the second.")
 		}
 		if r.Advice != "" {
-			fmt.Fprintf(out, "  Why:      %s (%s)\n", plain(r.Advice), r.Class)
+			printAdvice(out, r.Advice, r.Class, r.Mender)
 		}
 	}
 	fmt.Fprintln(out, "\nHistory")
@@ -260,7 +262,32 @@ func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 type queueHoldCmd struct{ actFlags }
 
 // Run holds.
-func (c *queueHoldCmd) Run(sh *shell) error { return c.act(sh, "hold") }
+func (c *queueHoldCmd) Run(sh *shell) error {
+	if err := c.act(sh, "hold"); err != nil || c.JSON {
+		return err
+	}
+	if words := c.later(); words != "" {
+		fmt.Fprintf(sh.stdout, "What is accepted from now on is not held. To keep that back too: postrider queue suspend%s --reason '…'\n", words)
+	}
+	return nil
+}
+
+// later is how the same is suspended, if it is a whole account, sender's domain or
+// destination.
+func (c *queueHoldCmd) later() (words string) {
+	rest := c.filterFlags
+	rest.Account, rest.Domain, rest.Sender = "", "", ""
+	sender, wholeDomain := strings.CutPrefix(c.Sender, "@")
+	if len(c.IDs) > 0 || !reflect.ValueOf(rest).IsZero() || c.Sender != "" && !wholeDomain {
+		return ""
+	}
+	for _, w := range []struct{ before, value string }{{" ", c.Domain}, {" --account ", c.Account}, {" --sender ", sender}} {
+		if w.value != "" {
+			words += w.before + plain(w.value)
+		}
+	}
+	return words
+}
 
 type queueReleaseCmd struct{ actFlags }
 
@@ -287,18 +314,35 @@ type actFlags struct {
 	Reason string   `help:"Why, for the history."`
 }
 
-func (c *actFlags) act(sh *shell, action string) error {
+func (c *actFlags) act(sh *shell, action string) error { return c.apply(sh, v1.Action{Action: action}) }
+
+// apply does an action to what the flags select.
+func (c *actFlags) apply(sh *shell, a v1.Action) error {
 	cl, err := c.connect(sh)
 	if err != nil {
 		return err
 	}
-	f := c.filter()
-	f.IDs = append(f.IDs, c.IDs...)
-	if !c.All && reflect.ValueOf(f).IsZero() {
+	a.Filter, a.All, a.DryRun, a.Reason = c.filter(), c.All, c.DryRun, c.Reason
+	a.Filter.IDs = append(a.Filter.IDs, c.IDs...)
+	if !c.All && reflect.ValueOf(a.Filter).IsZero() {
 		return errors.New("no message is named and no filter given: say --all to mean the whole queue")
 	}
-	done, err := cl.Act(context.Background(), v1.Action{Action: action, Filter: f, All: c.All, DryRun: c.DryRun, Reason: c.Reason})
+	done, err := cl.Act(context.Background(), a)
 	return c.printResult(sh, done, err)
+}
+
+type queueRescheduleCmd struct {
+	actFlags
+	At      moment `placeholder:"TIME" help:"Not before this time: 2026-01-31T15:04:05Z, +2h, or now."`
+	Expires moment `placeholder:"TIME" help:"Given up after this time, with all recipients of the message."`
+}
+
+// Run gives other times.
+func (c *queueRescheduleCmd) Run(sh *shell) error {
+	if c.At.IsZero() && c.Expires.IsZero() {
+		return errors.New("say when: --at, --expires, or both")
+	}
+	return c.apply(sh, v1.Action{Action: "reschedule", ScheduledAt: c.At.pointer(), ExpiresAt: c.Expires.pointer()})
 }
 
 // printResult says how many recipients changed.
@@ -308,6 +352,9 @@ func (f *adminFlags) printResult(sh *shell, done v1.ActionResult, err error) err
 	}
 	if f.JSON {
 		return printJSON(sh.stdout, done)
+	}
+	if done.Skipped > 0 {
+		fmt.Fprintf(sh.stdout, "%d are left as they are: they would be given up before they are due. Say --expires too.\n", done.Skipped)
 	}
 	if done.DryRun {
 		fmt.Fprintf(sh.stdout, "%d recipients match; nothing was changed.\n", done.Matched)

@@ -44,6 +44,9 @@ func printWhy(out io.Writer, r v1.RecipientWhy) {
 	if r.NextTry != nil {
 		fmt.Fprintf(out, "  Next try: %s\n", when(*r.NextTry))
 	}
+	if r.Route != "" {
+		fmt.Fprintf(out, "  Route:    %s\n", plain(r.Route))
+	}
 	for _, l := range r.Limits {
 		until := ""
 		if l.Until != nil {
@@ -55,10 +58,17 @@ func printWhy(out io.Writer, r v1.RecipientWhy) {
 		fmt.Fprintf(out, "  Last try: %s, %s\n", when(a.At), plain(reason(a)))
 	}
 	if r.Advice != "" {
-		fmt.Fprintf(out, "  Why:      %s (%s)\n", plain(r.Advice), r.Class)
+		printAdvice(out, r.Advice, r.Class, r.Mender)
 	}
 	if r.ExpiresAt != nil {
 		fmt.Fprintf(out, "  Gives up: %s\n", when(*r.ExpiresAt))
+	}
+}
+
+func printAdvice(out io.Writer, advice, class, mender string) {
+	fmt.Fprintf(out, "  Why:      %s (%s)\n", plain(advice), class)
+	if mender != "" {
+		fmt.Fprintf(out, "  Up to:    %s\n", plain(mender))
 	}
 }
 

@@ -49,6 +49,7 @@ func TestExitStatuses(t *testing.T) {
 		{[]string{"postrider", "no-such-thing"}, 64, "no-such-thing"},
 		{[]string{"postrider", "check", "--no-such-flag"}, 64, "no-such-flag"},
 		{[]string{"postrider", "check", "--submission-listen=nonsense"}, 78, "submission.listen"},
+		{[]string{"postrider", "check", "--bounce-rules=testdata/dead.rules"}, 78, "testdata/dead.rules:3: there is no provider \"gmail\""},
 		{[]string{"postrider", "queue", "list", "--socket", "/nonexistent/admin.sock"}, 1, "Is the relay running?"},
 	} {
 		var out, errs bytes.Buffer

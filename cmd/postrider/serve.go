@@ -60,6 +60,10 @@ func (c *serveCmd) Run(sh *shell) error {
 		}
 		return err
 	}
+	if err := app.Check(cfg); err != nil {
+		fmt.Fprintln(sh.stderr, err)
+		return exitStatus(configs.ExitConfig)
+	}
 	return c.serve(sh, cfg, world, log, signals)
 }
 

@@ -152,12 +152,38 @@ func (c *suppressionRemoveCmd) Run(sh *shell) error {
 	var b v1.SuppressionBatch
 	for _, a := range c.Address {
 		if strings.Contains(a, "@") {
-			b.Remove = append(b.Remove, v1.SuppressionRemove{Email: a, Account: c.Account, Scope: c.Scope})
+			which, err := c.meant(cl, a)
+			if err != nil {
+				return explain(err)
+			}
+			b.Remove = append(b.Remove, which...)
 		} else {
 			b.Remove = append(b.Remove, v1.SuppressionRemove{ID: a})
 		}
 	}
 	return c.batch(sh, cl, b)
+}
+
+// meant are the entries of an address: where no account is named, those that the
+// list shows, whoever's they are.
+func (c *suppressionRemoveCmd) meant(cl *client.Client, address string) (which []v1.SuppressionRemove, err error) {
+	if c.Account == "" {
+		f := client.SuppressionFilter{Email: address, Scope: c.Scope}
+		for cursor, more := "", true; more; {
+			page, err := cl.Suppressions(context.Background(), f, cursor, 200)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range page.Data {
+				which = append(which, v1.SuppressionRemove{ID: s.ID})
+			}
+			cursor, more = page.NextCursor, page.HasMore
+		}
+	}
+	if len(which) == 0 {
+		which = []v1.SuppressionRemove{{Email: address, Account: c.Account, Scope: c.Scope}}
+	}
+	return which, nil
 }
 
 type suppressionCheckCmd struct {
