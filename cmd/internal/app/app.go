@@ -22,14 +22,19 @@ import (
 	"postrider/dkim"
 	"postrider/imapview"
 	"postrider/mx"
+	"postrider/mx/mtasts"
 	"postrider/pop3view"
 	"postrider/queue"
 	"postrider/queue/folders"
 	"postrider/queue/suppression"
 	"postrider/queue/suspension"
+	"postrider/relay/alert"
 	"postrider/relay/auth"
+	"postrider/relay/bounce"
 	"postrider/relay/delivery"
+	"postrider/relay/feedback"
 	"postrider/relay/outbound"
+	"postrider/relay/port25"
 	"postrider/relay/report"
 	"postrider/relay/report/filing"
 	"postrider/relay/submission"
@@ -58,10 +63,15 @@ type App struct {
 	store      queue.Store
 	resolver   *mx.Resolver
 	keyring    *dkim.Keyring
+	rotation   *rotation
+	doctor     *examiner
 	pools      []*outbound.Pool
 	auth       *auth.Authenticator
 	certs      *tls.Config // nil without certificates; SMTP and HTTP share one watch on the files
 	sites      *throttle.Sites
+	sts        *mtasts.Cache
+	port25     *port25.Watch // nil: nobody looks at it
+	classifier *bounce.Classifier
 	dispatcher *delivery.Dispatcher
 	reports    *report.Maker
 	sweeper    *sweeper
@@ -76,6 +86,8 @@ type App struct {
 	pop3       *pop3view.Server
 
 	suppressions *suppression.Book
+	feedback     *feedback.Reader
+	alerts       *alert.Watch
 	suspensions  *suspension.View
 
 	httpAddrs []net.Addr
@@ -127,8 +139,16 @@ func (a *App) Start(ctx context.Context) error {
 		return err
 	}
 	a.keyring.Start(ctx)
+	a.rotation.start(ctx)
+	if a.port25 != nil {
+		a.port25.Start(ctx)
+	}
+	a.sites.Start(ctx)
+	a.sts.Start(ctx)
 	a.dispatcher.Start(ctx)
 	a.reports.Start(ctx)
+	a.feedback.Start(ctx)
+	a.alerts.Start(ctx)
 	a.sweeper.start(ctx)
 	a.webhooks.Start(ctx)
 	a.stats.Start(ctx)
@@ -144,6 +164,7 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.listenFolders(ctx); err != nil {
 		return err
 	}
+	a.doctor.start(ctx)
 	a.serving.Store(true)
 	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
 		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs),
@@ -159,8 +180,9 @@ func (a *App) Drain(ctx context.Context) error {
 	// All at once: a client that is slow to hand its mail in must not use up the
 	// time of those that are being delivered.
 	parts := map[string]func(context.Context) error{
-		"submission": a.submission.Drain, "delivery": a.dispatcher.Drain, "reports": a.reports.Drain,
-		"keys": a.keyring.Drain, "http": a.http.Drain, "retention": a.sweeper.drain,
+		"submission": a.submission.Drain, "delivery": a.drainDelivery, "reports": a.reports.Drain,
+		"feedback": a.feedback.Drain, "alerts": a.alerts.Drain,
+		"keys": a.keyring.Drain, "key rotation": a.rotation.drain, "doctor": a.doctor.drain, "http": a.http.Drain, "retention": a.sweeper.drain,
 		"webhooks": a.webhooks.Drain, "stats": a.stats.Drain, "events": a.events.Drain,
 		"imap": a.imap.Drain, "pop3": a.pop3.Drain,
 	}
@@ -168,6 +190,16 @@ func (a *App) Drain(ctx context.Context) error {
 		parts["folders"] = a.filer.Drain
 	}
 	return errors.Join(drainAll(ctx, parts), a.Close())
+}
+
+// drainDelivery ends what delivers, and then what that asks.
+func (a *App) drainDelivery(ctx context.Context) error {
+	errs := []error{a.dispatcher.Drain(ctx), a.sts.Drain(ctx)}
+	a.sites.Drain(ctx)
+	if a.port25 != nil {
+		errs = append(errs, a.port25.Drain(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 func drainAll(ctx context.Context, parts map[string]func(context.Context) error) error {

@@ -12,6 +12,7 @@ import (
 	"postrider/configs"
 	"postrider/dkim"
 	"postrider/mx"
+	"postrider/mx/mtasts"
 	"postrider/queue"
 	"postrider/queue/suppression"
 	"postrider/queue/suspension"
@@ -20,7 +21,7 @@ import (
 	"postrider/relay/intake"
 	"postrider/relay/outbound"
 	"postrider/relay/report"
-	"postrider/relay/throttle"
+	"postrider/relay/tlspolicy"
 )
 
 // build connects the rooms from the ground up.
@@ -35,6 +36,7 @@ func (a *App) build(ctx context.Context) error {
 	if err := a.buildResolver(); err != nil {
 		return err
 	}
+	a.port25 = a.newPort25()
 	if err := a.buildKeyring(); err != nil {
 		return err
 	}
@@ -53,7 +55,9 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.buildFolders()
-	a.sweeper = &sweeper{store: a.store, keep: a.cfg.Retention, holder: a.node, now: a.now, log: a.log}
+	a.feedback = a.newFeedback()
+	a.alerts = a.newAlerts(door)
+	a.sweeper = newSweeper(a.store, a.cfg.Retention, a.node, a.now, a.log)
 	return nil
 }
 
@@ -77,7 +81,8 @@ func (a *App) openStore(ctx context.Context) error {
 
 func (a *App) buildResolver() error {
 	d := a.cfg.Delivery
-	o := mx.Options{AllowPrivate: d.AllowPrivateDestinations, IPv6: useIPv6(d.IPv6), OwnAddrs: []netip.Addr{}, Now: a.now, Logger: a.log}
+	o := mx.Options{AllowPrivate: d.AllowPrivateDestinations, IPv6: useIPv6(d.IPv6), OwnAddrs: []netip.Addr{}, PublicAddrs: d.PublicAddresses,
+		TrustAD: a.cfg.DNS.TrustAD, Now: a.now, Logger: a.log}
 	for _, s := range a.cfg.DNS.Servers {
 		o.Servers = append(o.Servers, s.String())
 	}
@@ -106,15 +111,23 @@ func useIPv6(c configs.IPv6) bool {
 	})
 }
 
+// importedKeys are those that the configuration names.
+func importedKeys(c *configs.Config) ([]dkim.Key, error) {
+	if c.DKIM.KeysDir == "" {
+		return nil, nil
+	}
+	keys, err := dkim.ImportDir(os.DirFS(c.DKIM.KeysDir), func(string) string { return c.DKIM.Selector })
+	if err != nil {
+		return nil, fmt.Errorf("DKIM keys of %s: %w", c.DKIM.KeysDir, err)
+	}
+	return keys, nil
+}
+
 func (a *App) buildKeyring() error {
 	c := a.cfg.DKIM
-	var imported []dkim.Key
-	if c.KeysDir != "" {
-		var err error
-		imported, err = dkim.ImportDir(os.DirFS(c.KeysDir), func(string) string { return c.Selector })
-		if err != nil {
-			return fmt.Errorf("DKIM keys of %s: %w", c.KeysDir, err)
-		}
+	imported, err := importedKeys(a.cfg)
+	if err != nil {
+		return err
 	}
 	keyring, err := dkim.NewKeyring(dkim.KeyringOptions{
 		Store: dkimStore{a.store}, Imported: imported, Autogenerate: c.Autogenerate, Allow: signs(c.Domains), Now: a.now, Logger: a.log,
@@ -123,6 +136,7 @@ func (a *App) buildKeyring() error {
 		return fmt.Errorf("DKIM: %w", err)
 	}
 	a.keyring = keyring
+	a.rotation = a.newRotation(imported)
 	return nil
 }
 
@@ -154,12 +168,17 @@ func (s limitedSigner) Sign(ctx context.Context, r dkim.SignRequest) (dkim.Signa
 }
 
 func (a *App) buildDispatcher(routes *mx.Routes) error {
-	classifier, err := bounce.New()
+	d := a.cfg.Delivery
+	// Who wrote a schedule of his own wants it for everything.
+	classifier, err := bounce.New(bounce.Options{Rules: a.cfg.Bounce.Rules, OneSchedule: a.cfg.Origin("delivery.retry") != "default", Now: a.now})
 	if err != nil {
 		return err
 	}
-	d := a.cfg.Delivery
-	a.sites = throttle.New(throttle.Options{Connections: d.ConnectionsPerSite})
+	a.classifier = classifier
+	a.metrics.registry.MustRegister(replies{classifier})
+	if a.sites, err = a.newSites(); err != nil {
+		return err
+	}
 	a.suspensions = suspension.NewView(suspension.ViewOptions{Store: a.store, Now: a.now, Logger: a.log})
 	// Where private addresses are allowed anyhow, one pool serves all.
 	sender := a.newPool(d.AllowPrivateDestinations)
@@ -172,7 +191,8 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		Sender: sender, PrivateSender: private,
 		Classifier: classifier, Limits: a.sites, Suspensions: a.suspensions,
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
-		Lane: laneOf(routes), Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
+		Security: a.newSecurity(), Sources: deliverySources(a.cfg), Blocked: a.blocked(),
+		Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
 		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort), MXTLS: mxTLSOf(d.TLS),
 		MessagesPerConnection: d.MessagesPerConnection,
 		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
@@ -181,9 +201,34 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 	return nil
 }
 
-// mxTLSOf is the policy towards mail exchangers. Their names come from the DNS
-// unsigned, so that even where TLS is required a certificate would prove little
-// (RFC 7672 §1.3).
+// newSecurity finds out what receivers publish about TLS.
+func (a *App) newSecurity() *tlspolicy.Decider {
+	a.sts = mtasts.New(mtasts.Options{
+		Resolver: a.resolver, Store: a.store, Missing: queue.ErrNotFound,
+		AllowPrivate: a.cfg.Delivery.AllowPrivateDestinations, Now: a.now, Logger: a.log,
+	})
+	return tlspolicy.New(tlspolicy.Options{DNS: a.resolver, STS: a.sts, Port: uint16(a.cfg.Delivery.MXPort), Logger: a.log})
+}
+
+// blocked asks whether port 25 is; nil where nobody looks.
+func (a *App) blocked() func(netip.Addr) bool {
+	if a.port25 == nil {
+		return nil
+	}
+	return a.port25.BlockedFrom
+}
+
+// connected tells the watch on port 25 of connections; nil where nobody looks.
+func (a *App) connected() func(string, netip.AddrPort, error) {
+	if a.port25 == nil {
+		return nil
+	}
+	return a.port25.Observe
+}
+
+// mxTLSOf is the policy towards mail exchangers of receivers that publish none.
+// Their names come from the DNS unsigned, so that even where TLS is required a
+// certificate would prove little (RFC 7672 §1.3).
 func mxTLSOf(c configs.DeliveryTLS) outbound.TLS {
 	switch c {
 	case configs.TLSRequired:
@@ -202,7 +247,7 @@ func (a *App) newPool(allowPrivate bool) *outbound.Pool {
 			Mail: t.Command, Rcpt: t.Command, Data: t.Command, BodyBlock: t.Data, Dot: t.FinalDot,
 		},
 		TLSMemory: outbound.CacheTLSMemory(a.store), Control: mx.DialControl(allowPrivate),
-		Observe: a.metrics.observeStage, Now: a.now, Logger: a.log,
+		Observe: a.metrics.observeStage, Connected: a.connected(), Now: a.now, Logger: a.log,
 	})
 	a.pools = append(a.pools, p)
 	return p
@@ -212,7 +257,7 @@ func (a *App) newDoor(routes *mx.Routes) *intake.Door {
 	s := a.cfg.Submission
 	a.suppressions = suppression.New(suppression.Options{Store: a.store, Now: a.now})
 	return intake.New(intake.Options{
-		Store: a.store, Suppressions: a.suppressions, IdempotencyTTL: a.cfg.API.Idempotency, Policies: a.auth, Lane: laneOf(routes), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
+		Store: a.store, Suppressions: a.suppressions, IdempotencyTTL: a.cfg.API.Idempotency, Policies: a.auth, Lane: laneOf(routes, deliverySources(a.cfg), a.blocked()), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
 		Lifetime: a.cfg.Delivery.Lifetime, MaxSize: s.MaxMessageSize, MaxHops: s.HopLimit, SurgeFactor: s.Rate.HoldFactor,
 		Now: a.now, Logger: a.log, Accepted: a.metrics.observeAccepted,
 	})

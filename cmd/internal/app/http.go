@@ -47,13 +47,15 @@ func (a *App) buildHTTP(door *intake.Door) error {
 	if err != nil {
 		return err
 	}
+	a.doctor = a.newExaminer()
 	o := api.Options{
 		Store: a.store, Auth: callers{a}, Sender: sender, Resend: resender{a.store, sender}, Events: a.events,
-		Why:      explainer{suspensions: a.suspensions, dispatcher: a.dispatcher, sites: a.sites, now: a.now},
-		Accounts: accounts{a.auth}, Domains: domains{a.keyring},
+		Why:      explainer{suspensions: a.suspensions, dispatcher: a.dispatcher, sites: a.sites, sources: deliverySources(a.cfg), blocked: a.blocked(), now: a.now},
+		Accounts: accounts{a.auth}, Domains: domains{keyring: a.keyring, rotator: a.rotation.rotator},
 		Rooms: api.Rooms{
-			Keys: keys{a.auth}, Registry: a.store, LookupTXT: a.lookupTXT, Suppressions: a.suppressions,
-			Suspensions: suspension.NewBook(a.store, a.now), Streams: streams, Webhooks: book, WebhookTests: a.webhooks, Stats: a.stats,
+			Keys: keys{a.auth}, Registry: a.store, LookupTXT: a.lookupTXT, Rotations: domains{keyring: a.keyring, rotator: a.rotation.rotator}, Suppressions: a.suppressions,
+			Suspensions: suspension.NewBook(a.store, a.now), Streams: streams, Webhooks: book, WebhookTests: a.webhooks, Stats: a.stats, Doctor: a.doctor,
+			Replies: replies{a.classifier},
 		},
 		Metrics: a.metrics.handler(), Ready: a.ready, RateStatus: ratesOf(door),
 		OperatorApart: len(a.cfg.HTTP.OperatorListen) > 0, PublicURL: a.cfg.HTTP.PublicURL, TrustedProxies: a.cfg.HTTP.TrustedProxies,

@@ -37,6 +37,6 @@ func (s resender) Resend(ctx context.Context, c access.Caller, r api.Resend) (se
 	from := m.Envelope.ReversePath
 	return s.sender.Send(ctx, c, send.Request{
 		Raw: content, RawTo: r.To, EnvelopeFrom: &from, Labels: m.Labels, Priority: m.Priority,
-		RequireTLS: m.Envelope.RequireTLS, Sandbox: m.Sandbox, IdempotencyKey: r.IdempotencyKey, Operation: r.Operation,
+		RequireTLS: m.Envelope.RequireTLS, StrictTLS: m.Envelope.StrictTLS, Sandbox: m.Sandbox, IdempotencyKey: r.IdempotencyKey, Operation: r.Operation,
 	})
 }

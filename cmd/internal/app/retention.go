@@ -8,15 +8,16 @@ import (
 
 	"postrider/configs"
 	"postrider/queue"
+	"postrider/queue/claim"
 )
 
 // sweeper forgets what retention allows, on one node at a time.
 type sweeper struct {
-	store  queue.Store
-	keep   configs.Retention
-	holder string
-	now    func() time.Time
-	log    *slog.Logger
+	store queue.Store
+	keep  configs.Retention
+	now   func() time.Time
+	log   *slog.Logger
+	claim *claim.Held
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -27,9 +28,14 @@ const (
 	sweepBatch = 500
 	sweepClaim = "retention"
 	sweepTTL   = 2 * sweepEvery
-
-	unclaimTime = time.Second // the claim ends by itself
 )
+
+func newSweeper(store queue.Store, keep configs.Retention, holder string, now func() time.Time, log *slog.Logger) *sweeper {
+	return &sweeper{
+		store: store, keep: keep, now: now, log: log,
+		claim: claim.New(claim.Options{Store: store, Name: sweepClaim, Holder: holder, TTL: sweepTTL, Now: now, Logger: log}),
+	}
+}
 
 func (s *sweeper) start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -49,7 +55,7 @@ func (s *sweeper) drain(ctx context.Context) error {
 
 func (s *sweeper) run(ctx context.Context) {
 	defer close(s.done)
-	defer s.unclaim(ctx)
+	defer s.claim.Leave(ctx)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -68,18 +74,9 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// unclaim lets the next node begin at once. ctx is over by then.
-func (s *sweeper) unclaim(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimTime)
-	defer cancel()
-	if err := s.store.Unclaim(ctx, sweepClaim, s.holder); err != nil {
-		s.log.Debug("claim not given back", "claim", sweepClaim, "error", err)
-	}
-}
-
 func (s *sweeper) sweep(ctx context.Context) (more bool, err error) {
 	now := s.now()
-	if _, err := s.store.Claim(ctx, sweepClaim, s.holder, now, sweepTTL); err != nil {
+	if _, err := s.claim.Keep(ctx); err != nil {
 		return false, err
 	}
 	before := func(keep time.Duration) time.Time {

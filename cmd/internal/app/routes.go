@@ -2,20 +2,28 @@ package app
 
 import (
 	"fmt"
-	"strings"
+	"net/netip"
+	"slices"
 
 	"postrider/configs"
 	"postrider/mx"
 	"postrider/queue"
+	"postrider/relay/delivery"
+	"postrider/relay/intake"
 )
 
 // routesOf turns configured routes into the table that intake and delivery ask.
 func routesOf(c *configs.Config) (*mx.Routes, error) {
 	rules := make([]mx.Rule, 0, len(c.Routes))
 	for _, r := range c.Routes {
-		rule := mx.Rule{Pattern: r.Match}
-		if !r.Via.ByMX() {
-			rule.Route.Hosts = []mx.SmartHost{smartHostOf(r.Via)}
+		rule := mx.Rule{
+			Pattern: r.Match, Sender: r.Sender, Account: r.Account, Route: routeOf(r.Via), Source: r.Source, TLS: string(r.TLS),
+		}
+		for _, s := range r.Then {
+			classes := slices.DeleteFunc(slices.Clone(s.When), func(w string) bool { return w == configs.WhenPort25 })
+			rule.Then = append(rule.Then, mx.Step{
+				Route: routeOf(s.Via), After: s.After, Classes: classes, Blocked: len(classes) < len(s.When),
+			})
 		}
 		rules = append(rules, rule)
 	}
@@ -26,6 +34,13 @@ func routesOf(c *configs.Config) (*mx.Routes, error) {
 	return routes, nil
 }
 
+func routeOf(s configs.SmartHost) mx.Route {
+	if s.ByMX() {
+		return mx.Route{}
+	}
+	return mx.Route{Hosts: []mx.SmartHost{smartHostOf(s)}}
+}
+
 func smartHostOf(s configs.SmartHost) mx.SmartHost {
 	h := mx.SmartHost{Host: s.Host, Port: s.Port, Implicit: s.Implicit, TLS: mx.TLSMode(s.TLS)}
 	if s.Username != "" {
@@ -34,17 +49,31 @@ func smartHostOf(s configs.SmartHost) mx.SmartHost {
 	return h
 }
 
+// deliverySources are the addresses that routes name.
+func deliverySources(c *configs.Config) map[string]delivery.Source {
+	all := make(map[string]delivery.Source, len(c.Sources))
+	for _, s := range c.Sources {
+		source := delivery.Source{HELO: s.HELO}
+		for _, a := range s.Addresses {
+			if a.Is4() {
+				source.V4 = a
+			} else {
+				source.V6 = a
+			}
+		}
+		all[s.Name] = source
+	}
+	return all
+}
+
 // laneOf groups deliveries without asking the DNS: all domains of one smart host
 // are one lane, so that they share its connections, and so are all ways to write
-// one domain.
-func laneOf(routes *mx.Routes) func(domain string) queue.Lane {
-	return func(domain string) queue.Lane {
-		if r, ok := routes.Lookup(domain); ok {
-			return queue.Lane(r.ID)
-		}
-		if name, err := mx.NormalizeDomain(domain); err == nil {
-			return queue.Lane(name)
-		}
-		return queue.Lane(strings.ToLower(domain))
+// one domain. What leaves from a source of its own has lanes of its own. While
+// port 25 is blocked new mail goes at once where that leads.
+func laneOf(routes *mx.Routes, sources map[string]delivery.Source, blocked func(netip.Addr) bool) intake.Lane {
+	return func(account, sender, domain string) queue.Lane {
+		chain := routes.Find(mx.Mail{Account: account, Sender: sender, Domain: domain})
+		step := chain.Step(domain, mx.Progress{}, blocked != nil && blocked(sources[chain.Source].V4))
+		return queue.Lane(chain.Lane(step, domain))
 	}
 }

@@ -174,7 +174,7 @@ func TestRetentionIsTheWorkOfOneNode(t *testing.T) {
 	t.Parallel()
 	store := openStore(t)
 	node := func() *sweeper {
-		return &sweeper{store: store, holder: newNode("mail.example.com"), now: time.Now, log: slog.New(slog.DiscardHandler)}
+		return newSweeper(store, configs.Retention{}, newNode("mail.example.com"), time.Now, slog.New(slog.DiscardHandler))
 	}
 	one, other := node(), node()
 	if _, err := one.sweep(t.Context()); err != nil {

@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 var groundRules = map[string][]string{
 	"queue/archive":     {"queue"},
 	"queue/bitmap":      {},
+	"queue/claim":       {"queue"},
 	"queue/commitlog":   {},
 	"queue/codec":       {"queue"},
 	"queue/folders":     {"queue", "queue/bitmap", "queue/codec", "queue/signal"},
@@ -52,7 +53,10 @@ var groundRules = map[string][]string{
 	"queue/storetest":   {"queue"},
 	"queue/suppression": {"queue"},
 	"queue/suspension":  {"queue"},
+	"mx":                {},
+	"mx/dane":           {"mx"},
 	"mx/dnssim":         {},
+	"mx/mtasts":         {"mx"},
 	"relay/smtpsim":     {},
 }
 

@@ -188,5 +188,6 @@ func (d *Demo) Settings() map[string]string {
 		"delivery.retry":                      "10s,30s,1m",
 		"delivery.lifetime":                   "15m",
 		"delivery.delay_notice":               "1m",
+		"doctor.every":                        "off", // nothing in it is of this world
 	}
 }

@@ -40,6 +40,14 @@
 // one transaction) get a transaction of their own; if they are still refused,
 // the exit code is 75.
 //
+// # When
+//
+// Three options that other sendmails do not have say what SMTP cannot, as header
+// fields that the relay takes out again: --at=TIME (X-Postrider-Send-At) sends it
+// not before, --expires=TIME (X-Postrider-Expires) gives it up after, and
+// --priority=high|normal|low (X-Postrider-Priority) says how urgent it is among
+// the mail of its account.
+//
 // # Where the relay is
 //
 // The first that is set decides alone:

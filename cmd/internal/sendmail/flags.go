@@ -32,6 +32,7 @@ type options struct {
 	ret              string // -R, as RET= wants it
 	envelopeID       string // -V, not yet encoded
 	bodyType         string // -B, upper case
+	wishes           header // --at, --expires, --priority
 	recipients       []string
 	warnings         []string
 }
@@ -67,7 +68,9 @@ func parseArgs(args []string) (options, error) {
 			o.recipients = append(o.recipients, rest...)
 			rest = nil
 		case strings.HasPrefix(arg, "--"):
-			o.long(arg)
+			if err := o.long(arg); err != nil {
+				return o, err
+			}
 		case len(arg) > 1 && arg[0] == '-':
 			var err error
 			if rest, err = o.group(arg[1:], rest); err != nil {
@@ -80,15 +83,29 @@ func parseArgs(args []string) (options, error) {
 	return o, o.validate()
 }
 
-func (o *options) long(arg string) {
-	switch arg {
+func (o *options) long(arg string) error {
+	name, value, given := strings.Cut(arg, "=")
+	switch name {
 	case "--version":
 		o.mode = modeVersion
 	case "--help":
 		o.mode = modeHelp
+	case "--at", "--expires", "--priority":
+		if !given || value == "" {
+			return fail(exitUsage, "%s wants a value: write %s=…", name, name)
+		}
+		o.wish(name, value)
 	default:
 		o.warn("unknown option %s ignored", arg)
 	}
+	return nil
+}
+
+// wish puts into the header what SMTP has no words for; the relay takes it out.
+// The first field of a name counts there.
+func (o *options) wish(option, value string) {
+	name := map[string]string{"--at": "X-Postrider-Send-At", "--expires": "X-Postrider-Expires", "--priority": "X-Postrider-Priority"}[option]
+	o.wishes = append(header{{name: strings.ToLower(name), raw: name + ": " + value + "\r\n"}}, o.wishes...)
 }
 
 // group reads one argument of flags and returns the arguments behind it.
@@ -216,7 +233,11 @@ func (o *options) setReturn(value string) error {
 
 // validate refuses what would break a command or header line.
 func (o *options) validate() error {
-	for _, value := range append([]string{o.sender, o.fullName}, o.recipients...) {
+	values := append([]string{o.sender, o.fullName}, o.recipients...)
+	for _, w := range o.wishes {
+		values = append(values, strings.TrimSuffix(w.raw, "\r\n"))
+	}
+	for _, value := range values {
 		if strings.ContainsAny(value, "\r\n\x00") {
 			return fail(exitData, "line break or NUL in the argument %q", value)
 		}
@@ -255,7 +276,9 @@ func printable(c byte) string {
 	return fmt.Sprintf("\\x%02x", c)
 }
 
-const usage = `usage: sendmail [-t] [-i] [-f sender] [-F name] [-N conditions] [-R full|hdrs] [-V id] [-B type] [recipient ...]
+const usage = `usage: sendmail [-t] [-i] [-f sender] [-F name] [-N conditions] [-R full|hdrs] [-V id] [-B type]
+                [--at=TIME] [--expires=TIME] [--priority=high|normal|low] [recipient ...]
        sendmail -bs | -bp | -bv address ... | -bi | -q
        mailq | newaliases
+TIME is 2026-01-31T15:04:05Z, or +2h or +3d from now.
 `

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"bufio"
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -138,7 +139,7 @@ func argumentRecipients(args []string) (found []address, bad []string) {
 func (inv Invocation) complete(h header, o options, set settings, sender address, to []address) header {
 	hidden := h.has("bcc", "resent-bcc")
 	h = h.withoutHidden().qualified(set.domain)
-	var added header
+	added := slices.Clone(o.wishes)
 	if !h.has("from") {
 		added = append(added, fromField(inv.fullName(o), sender))
 	}

@@ -76,6 +76,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"a mode we are not", []string{"-bd"}, "", "", nil, 64, "postrider serve"},
 		{"bad -N", []string{"-N", "never,delay", "a@x.example"}, "", "", nil, 64, "never stands alone"},
+		{"a time that is missing", []string{"--at", "a@x.example"}, "", "", nil, 64, "--at wants a value"},
+		{"line break in a time", []string{"--expires=+1h\nBcc: b@x.example", "a@x.example"}, "", "", nil, 65, "line break or NUL"},
 		{"bad -R", []string{"-R", "some", "a@x.example"}, "", "", nil, 64, "full or hdrs"},
 		{"bad -V", []string{"-V", "a\tb", "a@x.example"}, "", "", nil, 64, "envelope id"},
 		{"no recipients", []string{"-t"}, "Subject: s\n\nx\n", "", nil, 65, "no recipients"},
@@ -155,6 +157,8 @@ func TestTheMessageThatLeaves(t *testing.T) {
 			"From: s@x.example\r\nTo: a@x.example\r\n\r\nx\r\n"},
 		{"-F does not change a From", "-i -FX a@x.example", "From: s@x.example\nTo: a@x.example\n\nx\n",
 			"From: s@x.example\r\nTo: a@x.example\r\n\r\nx\r\n"},
+		{"what SMTP has no words for", "-i --at=+2h --expires=+1d --priority=low --at=+3h a@x.example", "From: s@x.example\nTo: a@x.example\nX-Postrider-Send-At: +9h\n\nx\n",
+			"X-Postrider-Send-At: +3h\r\nX-Postrider-Priority: low\r\nX-Postrider-Expires: +1d\r\nX-Postrider-Send-At: +2h\r\nFrom: s@x.example\r\nTo: a@x.example\r\nX-Postrider-Send-At: +9h\r\n\r\nx\r\n"},
 		{"nothing on stdin", "a@x.example", "", "From: <www-data@web1>\r\nTo: a@x.example\r\n\r\n"},
 		{"raw 8-bit stays", "-i a@x.example", "From: s@x.example\nTo: a@x.example\nSubject: \xfcber\n\n\xe9\n",
 			"From: s@x.example\r\nTo: a@x.example\r\nSubject: \xfcber\r\n\r\n\xe9\r\n"},
