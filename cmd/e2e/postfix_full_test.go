@@ -29,8 +29,8 @@ type postfix struct {
 }
 
 // startPostfix runs Postfix at ip and any free port, or at addr if it names a
-// port.
-func startPostfix(ctx context.Context, t *testing.T, addr string) *postfix {
+// port. Lines of main.cf may be added, which go before those above them.
+func startPostfix(ctx context.Context, t *testing.T, addr string, lines ...string) *postfix {
 	t.Helper()
 	dir := e2etest.Dir(t)
 	host, port := freePort(t, addr)
@@ -80,7 +80,7 @@ smtpd_tls_cert_file = %[4]s
 smtpd_tls_key_file = %[5]s
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
-`, dir, uid, gid, cert, key)
+`, dir, uid, gid, cert, key) + strings.Join(lines, "\n") + "\n"
 	master := p.addr + ` inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr

@@ -2,8 +2,10 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"postrider/api/client"
 	"postrider/cmd/e2e/e2etest"
+	"postrider/relay/smtpsim"
 )
 
 // The command line, as scripts: see testdata/script.
@@ -30,8 +33,22 @@ func TestScripts(t *testing.T) {
 			env.Setenv("POSTRIDER_DNS_SERVERS", "127.0.0.1:1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": awaitReady},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": awaitReady, "nexthop": startNextHop},
 	})
+}
+
+// startNextHop makes a server to which all mail is sent, and that answers every
+// recipient with a reply.
+func startNextHop(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: nexthop CODE STATUS TEXT")
+	}
+	code, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	s, err := smtpsim.Start(smtpsim.Options{Rules: []smtpsim.Rule{{Stage: smtpsim.Rcpt, Do: smtpsim.Do(smtpsim.Reply(code, args[1], args[2]))}}})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	ts.Setenv("POSTRIDER_SMARTHOST", fmt.Sprintf("smtp://127.0.0.1:%d?tls=none", s.Port()))
 }
 
 // awaitReady waits until the relay whose data directory is named takes mail.

@@ -49,7 +49,8 @@ type Relay struct {
 	done chan struct{} // closed when the process has ended and its output is read
 }
 
-// defaults make the program small, quick to retry and free of limits.
+// defaults make the program small, quick to retry and free of limits. It does not
+// examine itself, and one address may bounce again and again.
 func defaults(dir string) Env {
 	return Env{
 		"POSTRIDER_DATA_DIR":          filepath.Join(dir, "data"),
@@ -65,6 +66,9 @@ func defaults(dir string) Env {
 		"POSTRIDER_RATE_HOLD_FACTOR":  "0",
 		"POSTRIDER_STORAGE_MIN_FREE":  "1MiB",
 		"POSTRIDER_STORAGE_RESERVE":   "1MiB",
+
+		"POSTRIDER_SUPPRESSION_BOUNCES": "false",
+		"POSTRIDER_DOCTOR_EVERY":        "off",
 	}
 }
 
