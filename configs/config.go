@@ -20,24 +20,29 @@ type Config struct {
 	ContentDir         string // of bodies above ContentInlineLimit, shared by all nodes; empty: in the store
 	ContentInlineLimit int64  // bytes of a body kept in the entry itself, with Redis
 
-	Submission Submission
-	HTTP       HTTP
-	IMAP       Listen
-	POP3       POP3
-	Folders    Folders
-	TLS        TLS
-	Accounts   []Account
-	API        API
-	Webhooks   Webhooks
-	Routes     []Route
-	DNS        DNS
-	Delivery   Delivery
-	DSN        DSN
-	DKIM       DKIM
-	Retention  Retention
-	Log        Log
-	Admin      Admin
-	Storage    Storage
+	Submission  Submission
+	HTTP        HTTP
+	IMAP        Listen
+	POP3        POP3
+	Folders     Folders
+	TLS         TLS
+	Accounts    []Account
+	API         API
+	Webhooks    Webhooks
+	Routes      []Route
+	Sources     []Source
+	DNS         DNS
+	Delivery    Delivery
+	DSN         DSN
+	DKIM        DKIM
+	Doctor      Doctor
+	Bounce      Bounce
+	Suppression Suppression
+	Alert       Alert
+	Retention   Retention
+	Log         Log
+	Admin       Admin
+	Storage     Storage
 
 	origins map[string]string // key path to where it was set; absent: default
 }
@@ -118,30 +123,66 @@ type API struct {
 // Webhooks is how events are sent to their readers.
 type Webhooks struct{ AllowPrivateNetworks bool }
 
-// Route says where the mail for a domain, or for all others, goes. In
-// Config.Routes the more specific come first: the first match counts.
+// Route says where mail goes, and how. In Config.Routes the more specific come
+// first: the first match counts.
 type Route struct {
-	Match string // a domain, *.domain for those below it, or *
+	Match   string // a recipient domain, *.domain for those below it, or *
+	Sender  string // likewise, of the sender; empty: any
+	Account string // empty: any
+	Via     SmartHost
+	Then    []RouteStep // what follows where Via does not do
+	TLS     RouteTLS    // asked of mail exchangers; empty: nothing special
+	Source  string      // name of a Source; empty: none
+
+	written bool // Via was
+}
+
+// RouteStep is a place that mail goes to when the one before it does not do.
+type RouteStep struct {
 	Via   SmartHost
+	After int      // attempts over all steps when its turn comes; 0: their number does not count
+	When  []string // classes of failure such as block.ip and block.*, and WhenPort25
+}
+
+// WhenPort25, among what leads to a step, is that port 25 is found blocked.
+const WhenPort25 = "port25"
+
+// usualAfter and usualWhen lead to a step that does not say what does.
+const usualAfter = 3
+
+func usualWhen() []string { return []string{"block.ip", "auth.ptr", "route.*", WhenPort25} }
+
+// Source is an address that mail leaves from.
+type Source struct {
+	Name      string
+	Addresses []netip.Addr // one of either family at most
+	HELO      string       // empty: Hostname
 }
 
 // DNS is the servers to ask; none means those of the system.
-type DNS struct{ Servers []netip.AddrPort }
+type DNS struct {
+	Servers []netip.AddrPort
+	TrustAD bool // believe their AD bit wherever they are
+}
 
 // Delivery is how mail leaves.
 type Delivery struct {
 	MXPort                   int
 	AllowPrivateDestinations bool
+	PublicAddresses          []netip.Addr    // that lead here from outside
 	Retry                    []time.Duration // the last one repeats
 	Lifetime                 time.Duration
 	DelayNotice              time.Duration // 0: none
 	Concurrency              int           // attempts at once
 	ConnectionsPerSite       int
 	MessagesPerConnection    int
+	Sites                    []Site
 	Lease                    time.Duration // how soon another node takes over a dead one's work
 	TLS                      DeliveryTLS
+	Fallback                 SmartHost // what the * route ends with; zero: nothing
 	IPv6                     IPv6
 	Timeouts                 Timeouts
+	Port25Probe              []string // domains asked whether port 25 is blocked; empty: none
 }
 
 // Timeouts bound the phases of an SMTP transaction with a next hop.
@@ -164,9 +205,24 @@ type DSN struct {
 // DKIM is the signing of what leaves.
 type DKIM struct {
 	Autogenerate bool
-	KeysDir      string   // keys to import; empty: none
-	Domains      []string // empty: every domain that mail is sent from
-	Selector     string   // of imported keys whose file names none
+	KeysDir      string        // keys to import; empty: none
+	Domains      []string      // empty: every domain that mail is sent from
+	Selector     string        // of imported keys whose file names none
+	Rotate       time.Duration // age of a key at which the next one is made; 0: never
+}
+
+// Suppression is what bounces do to the suppression list.
+type Suppression struct {
+	Bounces    bool          // they put addresses on it
+	Expire     time.Duration // of what one bounce put there; 0: never
+	ExpireSoft time.Duration // and of what needed several; 0: never
+}
+
+// Alert is who hears of trouble, and how.
+type Alert struct {
+	Address string   // empty: no mail
+	Command []string // a program and its arguments; empty: none
+	Every   time.Duration
 }
 
 // Retention is how long things are kept after their end.
@@ -244,6 +300,18 @@ const (
 	TLSOpportunistic DeliveryTLS = "opportunistic"
 	TLSNone          DeliveryTLS = "none"
 	TLSRequired      DeliveryTLS = "required"
+)
+
+// RouteTLS is what a route asks of connections to mail exchangers.
+type RouteTLS string
+
+// What a route asks of connections to mail exchangers.
+const (
+	RouteOpportunistic RouteTLS = "opportunistic"
+	RouteNone          RouteTLS = "none"
+	RouteEncrypt       RouteTLS = "encrypt"
+	RouteVerify        RouteTLS = "verify"
+	RouteDANE          RouteTLS = "dane"
 )
 
 // IPv6 says whether to connect over IPv6.
@@ -344,10 +412,11 @@ func (c *Config) RatePerHourFor(a Account) int {
 	return c.Submission.Rate.PerHour
 }
 
-// SmartHost returns the smart host of the * route and whether there is one.
+// SmartHost returns the smart host that the * route begins with, and whether
+// there is one.
 func (c *Config) SmartHost() (SmartHost, bool) {
 	for _, r := range c.Routes {
-		if r.Match == "*" {
+		if r.general() {
 			return r.Via, !r.Via.ByMX()
 		}
 	}

@@ -49,6 +49,7 @@ func Default(osHostname string) *Config {
 			Concurrency:           64,
 			ConnectionsPerSite:    10,
 			MessagesPerConnection: 100,
+			Port25Probe:           port25Probes(),
 			Lease:                 25 * time.Second, // a dead node's work goes on within half a minute
 			TLS:                   TLSOpportunistic,
 			IPv6:                  IPv6Auto,
@@ -61,11 +62,14 @@ func Default(osHostname string) *Config {
 				FinalDot: minFinalDot,
 			},
 		},
-		DSN:       DSN{Mode: DSNSender},
-		DKIM:      DKIM{Autogenerate: true, Selector: "mail"},
-		Retention: Retention{Sent: 720 * time.Hour, Bounced: 720 * time.Hour, Content: 168 * time.Hour},
-		Log:       Log{Format: LogJSON, Level: slog.LevelInfo},
-		Storage:   Storage{MinFree: 256 << 20, Reserve: 64 << 20},
+		DSN:         DSN{Mode: DSNSender},
+		DKIM:        DKIM{Autogenerate: true, Selector: "mail"},
+		Doctor:      Doctor{Every: 24 * time.Hour, DNSBL: blockLists()},
+		Suppression: Suppression{Bounces: true, ExpireSoft: 90 * 24 * time.Hour},
+		Alert:       Alert{Every: time.Hour},
+		Retention:   Retention{Sent: 720 * time.Hour, Bounced: 720 * time.Hour, Content: 168 * time.Hour},
+		Log:         Log{Format: LogJSON, Level: slog.LevelInfo},
+		Storage:     Storage{MinFree: 256 << 20, Reserve: 64 << 20},
 	}
 	c.placeInDataDir()
 	return c

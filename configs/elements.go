@@ -1,10 +1,8 @@
 package configs
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -31,16 +29,6 @@ func accountFields() []field[Account] {
 	}
 }
 
-func routeFields() []field[Route] {
-	return []field[Route]{
-		one(Key{Path: "match", Example: `"*"`, Doc: "A recipient domain, `*.example.com` for those below it, or `*` for every domain without a route of its own. The most specific one counts."},
-			func(r *Route) *string { return &r.Match }, textual("pattern", parseMatch)),
-		one(Key{Path: "via", Example: `"smtp://user:secret@smtp.example.net:587"`,
-			Doc: "The smart host: `smtp://` or `smtps://`, user, password, host and port (587 or 465). With a user, `smtp://` requires STARTTLS; `?tls=opportunistic` or `?tls=none` says otherwise. `mx` is the domain's own mail exchangers."},
-			func(r *Route) *SmartHost { return &r.Via }, smartHostKind()),
-	}
-}
-
 func accountsSection() section {
 	return section{"accounts", "Who may send with AUTH. With none here and no trusted network, Postrider makes one at the first start and prints its password once.", []field[Config]{{
 		Key: Key{Path: "accounts", Env: "POSTRIDER_ACCOUNTS", Type: "list of accounts", Example: "shop:secret,blog:secret2",
@@ -60,85 +48,6 @@ func accountsSection() section {
 			return strings.Join(parts, ",")
 		},
 	}}}
-}
-
-func routesSection() section {
-	return section{"routes", "Where mail goes that does not go to the mail exchangers of its domain.", []field[Config]{
-		{
-			Key: Key{Path: "routes", Type: "list of routes", Doc: "Smart hosts by recipient domain.", Default: "by MX"},
-			set: func(c *Config, g given) []fault {
-				routes, faults := parseRoutes(g)
-				if len(faults) == 0 {
-					c.Routes = routes
-				}
-				return faults
-			},
-			show: func(c *Config) string {
-				var parts []string
-				for _, r := range c.Routes {
-					parts = append(parts, r.Match+"="+r.Via.String())
-				}
-				return strings.Join(parts, ",")
-			},
-		},
-		{
-			Key: Key{Path: SmartHostKey, Env: "POSTRIDER_SMARTHOST", Type: "URL", Example: "smtp://user:secret@smtp.example.net:587",
-				Default: "by MX",
-				Doc:     "Sets the `*` route and leaves the other routes as they are. In the file it is written under `routes`."},
-			set: func(c *Config, g given) []fault {
-				via, err := ParseSmartHost(strings.TrimSpace(g.text))
-				if err != nil {
-					return []fault{faultOf(err)}
-				}
-				c.setSmartHost(via)
-				return nil
-			},
-			show: func(c *Config) string {
-				if h, ok := c.SmartHost(); ok {
-					return h.String()
-				}
-				return ""
-			},
-		},
-	}}
-}
-
-// setSmartHost replaces the * route, which is the last one.
-func (c *Config) setSmartHost(via SmartHost) {
-	routes := slices.DeleteFunc(slices.Clone(c.Routes), func(r Route) bool { return r.Match == "*" })
-	c.Routes = append(routes, Route{Match: "*", Via: via})
-}
-
-// moreSpecific orders routes: domains, then the domains below one, the longest
-// first, then *.
-func moreSpecific(a, b Route) int {
-	rank := func(r Route) int {
-		switch {
-		case r.Match == "*":
-			return math.MaxInt
-		case strings.HasPrefix(r.Match, "*"):
-			return 1000 - len(r.Match)
-		default:
-			return 0
-		}
-	}
-	return cmp.Compare(rank(a), rank(b))
-}
-
-func parseRoutes(g given) ([]Route, []fault) {
-	if g.node == nil {
-		return nil, []fault{{what: "can only be written in the file", fix: "use POSTRIDER_SMARTHOST for a single smart host"}}
-	}
-	routes, faults := elements(g.node, routeFields(), []string{"match", "via"})
-	seen := make(map[string]bool)
-	for _, r := range routes {
-		if r.Match != "" && seen[r.Match] {
-			faults = append(faults, fault{what: fmt.Sprintf("there are two routes for %q", r.Match), fix: "keep one"})
-		}
-		seen[r.Match] = true
-	}
-	slices.SortStableFunc(routes, moreSpecific)
-	return routes, faults
 }
 
 func parseAccounts(g given) ([]Account, []fault) {
@@ -203,7 +112,7 @@ func elements[C any](node *yaml.Node, fs []field[C], needed []string) ([]C, []fa
 		return nil, nil
 	}
 	if node.Kind != yaml.SequenceNode {
-		return nil, []fault{{line: node.Line, what: "is not a list", fix: "write a list, each element with " + strings.Join(needed, " and ")}}
+		return nil, []fault{{line: node.Line, what: "is not a list", fix: "write a list, each element with " + someKeys(fs, needed)}}
 	}
 	var list []C
 	var faults []fault
@@ -223,7 +132,7 @@ func elements[C any](node *yaml.Node, fs []field[C], needed []string) ([]C, []fa
 
 func element[C any](c *C, n *yaml.Node, fs []field[C], needed []string) []fault {
 	if n.Kind != yaml.MappingNode {
-		return []fault{{line: n.Line, what: "is not a group of keys", fix: "write " + strings.Join(needed, " and ")}}
+		return []fault{{line: n.Line, what: "is not a group of keys", fix: "write " + someKeys(fs, needed)}}
 	}
 	var faults []fault
 	var known []string
@@ -246,7 +155,7 @@ func element[C any](c *C, n *yaml.Node, fs []field[C], needed []string) []fault 
 		}
 		seen[name.Value] = true
 		for _, found := range f.set(c, given{node: value}) {
-			found.key = "." + f.Path
+			found.key = "." + f.Path + found.key
 			if found.line == 0 {
 				found.line = value.Line
 			}
@@ -259,4 +168,16 @@ func element[C any](c *C, n *yaml.Node, fs []field[C], needed []string) []fault 
 		}
 	}
 	return faults
+}
+
+// someKeys names what an element needs, or what it may have if that is nothing.
+func someKeys[C any](fs []field[C], needed []string) string {
+	if len(needed) > 0 {
+		return strings.Join(needed, " and ")
+	}
+	var names []string
+	for _, f := range fs {
+		names = append(names, f.Path)
+	}
+	return "some of " + strings.Join(names, ", ")
 }

@@ -22,6 +22,9 @@ func WriteExample(w io.Writer) error {
 			case "routes":
 				open = nil
 				writeElements(&b, f.Key, s.doc, routeFields())
+			case "sources":
+				open = nil
+				writeElements(&b, f.Key, s.doc, sourceFields())
 			case SmartHostKey:
 			default:
 				open = writeKey(&b, f.Key, s, open)

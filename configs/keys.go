@@ -21,8 +21,8 @@ type section struct {
 // sections is every key there is, in the order of the reference.
 func sections() []section {
 	all := []section{generalSection(), submissionSection(), listenersSection(), tlsSection(),
-		accountsSection(), routesSection(), deliverySection(), timeoutsSection(), dsnSection(),
-		dkimSection(), retentionSection(), storageSection(), logSection()}
+		accountsSection(), routesSection(), sourcesSection(), deliverySection(), timeoutsSection(), dsnSection(), bounceSection(), suppressionSection(), alertSection(),
+		dkimSection(), doctorSection(), retentionSection(), storageSection(), logSection()}
 	standard := Default("")
 	for _, s := range all {
 		for i := range s.fields {
@@ -66,6 +66,10 @@ func Sections() []Section {
 				out.Keys = append(out.Keys, elementKeys(f.Path, accountFields())...)
 			case "routes":
 				out.Keys = append(out.Keys, elementKeys(f.Path, routeFields())...)
+			case "delivery.sites":
+				out.Keys = append(out.Keys, elementKeys(f.Path, siteFields())...)
+			case "sources":
+				out.Keys = append(out.Keys, elementKeys(f.Path, sourceFields())...)
 			}
 		}
 		all = append(all, out)
@@ -86,6 +90,9 @@ func elementKeys[C any](list string, fs []field[C]) []Key {
 // SmartHostKey is the pseudo path of the * route, which has an environment name
 // and a flag but is written under routes in the file.
 const SmartHostKey = "smarthost"
+
+// FallbackKey is the path of the smart host that the * route ends with.
+const FallbackKey = "delivery.fallback_smarthost"
 
 func generalSection() section {
 	return section{"", "", []field[Config]{
@@ -188,7 +195,8 @@ func listenersSection() section {
 		many(Key{Path: "dns.servers", Env: "POSTRIDER_DNS_SERVERS", Example: `["127.0.0.1:53"]`,
 			Default: "those of the system",
 			Doc:     "DNS servers to ask, as IP addresses with an optional port."},
-			nameserversAt, nameserverKind()))
+			nameserversAt, nameserverKind()),
+		trustADField())
 	return section{"", "", fs}
 }
 

@@ -35,9 +35,11 @@ func deliverySection() section {
 		one(Key{Path: "delivery.messages_per_connection", Env: "POSTRIDER_MESSAGES_PER_CONNECTION", Example: "100", Advanced: true,
 			Doc: "Messages sent over one connection before it is closed."},
 			func(c *Config) *int { return &c.Delivery.MessagesPerConnection }, countKind(1, math.MaxInt32)),
+		sitesField(),
 		one(Key{Path: "delivery.tls", Env: "POSTRIDER_DELIVERY_TLS", Example: "opportunistic",
 			Doc: "STARTTLS towards mail exchangers: used if offered, not used, or no delivery without. Routes to smart hosts say it in their URL."},
 			func(c *Config) *DeliveryTLS { return &c.Delivery.TLS }, oneOf(TLSOpportunistic, TLSNone, TLSRequired)),
+		fallbackField(),
 		one(Key{Path: "delivery.ipv6", Env: "POSTRIDER_DELIVERY_IPV6", Example: "auto",
 			Doc: "Whether to connect over IPv6; `auto` is if the machine has a global address."},
 			func(c *Config) *IPv6 { return &c.Delivery.IPv6 }, oneOf(IPv6Auto, IPv6On, IPv6Off)),
@@ -47,6 +49,8 @@ func deliverySection() section {
 		one(Key{Path: "delivery.allow_private_destinations", Env: "POSTRIDER_ALLOW_PRIVATE_DESTINATIONS", Example: "false", Advanced: true,
 			Doc: "Whether mail exchangers may have private, loopback or other special addresses: only in tests and closed networks."},
 			func(c *Config) *bool { return &c.Delivery.AllowPrivateDestinations }, boolKind()),
+		publicAddressesField(),
+		port25Field(),
 	}}
 }
 
@@ -98,11 +102,12 @@ func dkimSection() section {
 			Doc:     "Domains to sign for."},
 			func(c *Config) *[]string { return &c.DKIM.Domains }, domainKind("domains")),
 		one(Key{Path: "dkim.selector", Env: "POSTRIDER_DKIM_SELECTOR", Example: "mail",
-			Doc: "Selector of the imported keys whose file name has none. Those that are made here are named for their kind and month."},
+			Doc: "Selector of the imported keys whose file name has none. Those that are made here are named for their kind and day."},
 			func(c *Config) *string { return &c.DKIM.Selector }, selectorKind()),
 		one(Key{Path: "dkim.keys_dir", Env: "POSTRIDER_DKIM_KEYS_DIR", Example: "/etc/postrider/dkim",
 			Doc: "Directory with private keys to use: `<domain>.<selector>.pem` or `<domain>.private`. A domain with keys here is signed for with these alone."},
 			func(c *Config) *string { return &c.DKIM.KeysDir }, pathKind()),
+		rotateField(),
 	}}
 }
 

@@ -13,13 +13,14 @@ import (
 
 // LoadOptions says where the configuration comes from.
 type LoadOptions struct {
-	File     string                       // YAML file; empty: POSTRIDER_CONFIG from Environ, else none
-	Environ  []string                     // NAME=value as from os.Environ
-	Flags    map[string]string            // key path to value; SmartHostKey too
-	ReadFile func(string) ([]byte, error) // default os.ReadFile
-	Hostname string                       // the system's name, as from os.Hostname
-	Gateways []netip.Addr                 // default gateways of this host, see Gateways; for warnings only
-	Now      time.Time                    // for the certificate's dates; default time.Now
+	File      string                       // YAML file; empty: POSTRIDER_CONFIG from Environ, else none
+	Environ   []string                     // NAME=value as from os.Environ
+	Flags     map[string]string            // key path to value; SmartHostKey too
+	ReadFile  func(string) ([]byte, error) // default os.ReadFile
+	Hostname  string                       // the system's name, as from os.Hostname
+	Gateways  []netip.Addr                 // default gateways of this host, see Gateways; for warnings only
+	Addresses []netip.Addr                 // of this host; for warnings only, none: not known
+	Now       time.Time                    // for the certificate's dates; default time.Now
 }
 
 // maxFile bounds the configuration file and every _FILE; both are read whole.
@@ -53,6 +54,9 @@ func Load(o LoadOptions) (*Config, Problems) {
 	l.readEnvironment(environment)
 	l.readFlags()
 	l.cfg.placeInDataDir()
+	for _, f := range l.cfg.completeRoutes() {
+		l.fail(FallbackKey, l.cfg.Origin(FallbackKey), f.what, f.fix)
+	}
 	l.validate()
 	slices.SortStableFunc(l.problems, func(a, b Problem) int { return int(a.Severity) - int(b.Severity) })
 	return l.cfg, l.problems

@@ -23,11 +23,13 @@ func (l *loader) validate() {
 	l.checkFolders()
 	l.checkSenders()
 	l.checkAccounts()
+	l.checkSources()
 	l.checkRoutes()
 	l.checkHostname()
 	l.checkDelivery()
 	l.checkTimeouts()
 	l.checkDSN()
+	l.checkAlert()
 	l.checkDirectory("dkim.keys_dir", l.cfg.DKIM.KeysDir)
 	l.checkKeeping()
 }
@@ -229,20 +231,6 @@ func (l *loader) checkAccounts() {
 			l.problems = append(l.problems, Problem{Severity: Warning, Key: key + ".password", Source: l.cfg.Origin("accounts"),
 				What: "the password of account " + a.Name + " has a comma and then a colon", Fix: "if two accounts are meant, write one a line"})
 		}
-	}
-}
-
-func (l *loader) checkRoutes() {
-	for i, r := range l.cfg.Routes {
-		if r.Via.Username == "" || r.Via.TLS == SmartHostRequired || r.Via.local() || l.anyBroken("routes") {
-			continue
-		}
-		source := l.cfg.Origin("routes")
-		if r.Match == "*" && l.isSet(SmartHostKey) {
-			source = l.cfg.Origin(SmartHostKey)
-		}
-		l.problems = append(l.problems, Problem{Severity: Warning, Key: fmt.Sprintf("routes[%d].via", i), Source: source,
-			What: "the password for " + r.Via.Address() + " may be sent in clear text", Fix: "leave ?tls= out, so that STARTTLS is required, or use smtps://"})
 	}
 }
 

@@ -99,6 +99,7 @@ func TestWrongValues(t *testing.T) {
 		{"life shorter than the first retry", "delivery: {lifetime: 1m}", "delivery.lifetime", "before the first retry"},
 		{"notice after the end", "delivery: {delay_notice: 4d}", "delivery.delay_notice", "no notice"},
 		{"port", "delivery: {mx_port: 0}", "delivery.mx_port", "out of range"},
+		{"a public address that is none", "delivery: {public_addresses: [127.0.0.1]}", "delivery.public_addresses", "not a public address"},
 		{"true or false", "delivery: {allow_private_destinations: maybe}", "delivery.allow_private_destinations", "neither true nor false"},
 		{"DSN to an admin that is not named", "dsn: {mode: admin}", "dsn.admin", "no address"},
 		{"DSN admin that is not used", "dsn: {admin: a@b.example}", "dsn.admin", "used only with"},
