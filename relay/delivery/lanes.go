@@ -88,6 +88,21 @@ func (b *lanes) close(site string, c closure) {
 	b.closed.put(site, c)
 }
 
+// reopen takes out all lanes that wait for a site, and returns them with those
+// that led to it lately: whatever is parked for it is among them.
+func (b *lanes) reopen(site string) []queue.Lane {
+	all := b.leaveAll(site)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed.forget(site)
+	for l, s := range b.sites.m {
+		if s == site && !slices.Contains(all, l) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
 // closedBy returns the class of failure for which the site of a lane is paused,
 // if it is.
 func (b *lanes) closedBy(l queue.Lane, now time.Time) queue.Class {

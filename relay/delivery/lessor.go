@@ -279,6 +279,18 @@ func (d *Dispatcher) siteOpens(ctx context.Context, site string, until time.Time
 	}
 }
 
+// Reopen lets the lanes of a site go on whose pause was ended by somebody else: see
+// throttle.Sites.Lift.
+func (d *Dispatcher) Reopen(ctx context.Context, site string) {
+	d.parking.Lock()
+	defer d.parking.Unlock()
+	now := d.o.Now()
+	for _, lane := range d.lanes.reopen(site) {
+		d.park(ctx, lane, now, now)
+	}
+	d.nudge()
+}
+
 // Urge implements intake's hand-off: mail that goes before other mail was queued
 // in a lane. If that waits for its site, it has the next turn of its account.
 func (d *Dispatcher) Urge(lane queue.Lane) { d.lanes.urge(lane) }

@@ -30,6 +30,7 @@ func (d *Dispatcher) conclude(ctx context.Context, r *run, next hops, results []
 		decided = append(decided, rc)
 		ss = append(ss, s)
 	}
+	opinion.overhear(d.o.Classifier, r.setbacks)
 	paused := d.tellSite(ctx, r, opinion, now)
 	r.warm = err == nil && opinion.reached && !paused
 	if r.warm && len(left) == 0 {
@@ -209,6 +210,16 @@ func (o *siteOpinion) hear(res *outbound.RecipientResult, v *bounce.Verdict) {
 		o.failed = true
 		if o.rest == 0 {
 			o.class = v.Class
+		}
+	}
+}
+
+// overhear heeds that the site gets too much also where the mail got through in
+// the end: over another connection, or at another host.
+func (o *siteOpinion) overhear(c *bounce.Classifier, setbacks []queue.Attempt) {
+	for i := range setbacks {
+		if c.Classify(&setbacks[i], bounce.History{Tries: 1}).Site == bounce.SiteSlow {
+			o.slowed = true
 		}
 	}
 }

@@ -24,6 +24,7 @@ func (d *Dispatcher) deliver(ctx context.Context, r *run, next hops, prefix []by
 		t.Limits = limits
 		heedProvider(&t.TLS, &r.permit, r.way.chain.TLS)
 		res := sender.Deliver(ctx, t, d.transaction(r, open, prefix))
+		r.setbacks = append(r.setbacks, res.Setbacks...)
 		var left []int
 		for k, i := range open {
 			before := results[i].Outcome

@@ -419,6 +419,64 @@ func TestSiteThatIsSlowedDownBurnsNoAttempts(t *testing.T) {
 	}
 }
 
+// What waits for a paused site goes on when somebody ends the pause.
+func TestPauseThatIsLiftedLetsMailGoOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sites := throttle.New(throttle.Options{Now: w.clock.Now})
+	w.options.Limits = sites
+	w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{
+		{Stage: smtpsim.Mail, Times: 1, Do: smtpsim.Do(smtpsim.Reply(554, "5.7.1", "Service unavailable; client host blocked using zen.spamhaus.org"))},
+	}})
+	w.start()
+	site := w.tried(w.queue("joe@a.test"), 1).Last.Site
+	w.logged(`msg="site is paused"`, 1)
+	ids := []queue.MessageID{w.queue("ann@a.test"), w.queue("bob@a.test")}
+	if !sites.State(site).Until.After(w.clock.Now()) {
+		t.Fatal("the site is not paused")
+	}
+	if !sites.Lift(t.Context(), site, w.clock.Now()) {
+		t.Fatal("there was nothing to lift")
+	}
+	w.d.Reopen(t.Context(), site)
+	for _, id := range ids {
+		if rc := w.all(id, queue.StateDelivered)[0]; rc.Attempts != 1 {
+			t.Errorf("%d attempts, want 1", rc.Attempts)
+		}
+	}
+}
+
+// A site that closes a warm connection since it gets too much is slowed down, also
+// if it takes the message over the next one.
+func TestSiteIsHeardThoughTheMailGotThrough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sites := throttle.New(throttle.Options{Connections: 1})
+	w.options.Limits = sites
+	w.options.LeaseTTL = 24 * time.Hour // by a clock that runs
+	w.hop(addrA, smtpsim.Options{Rules: []smtpsim.Rule{
+		{Stage: smtpsim.Mail, Skip: 20, Times: 1, Do: smtpsim.Do(smtpsim.Reply(421, "4.7.28", "unusual rate of mail from your address"))},
+	}})
+	w.start()
+	attempts, site := 0, ""
+	var ids []queue.MessageID
+	for i := range 40 {
+		ids = append(ids, w.queue(fmt.Sprintf("joe%d@a.test", i)))
+	}
+	stop := w.run(time.Second)
+	defer stop()
+	for _, id := range ids {
+		rc := w.all(id, queue.StateDelivered)[0]
+		attempts, site = attempts+rc.Attempts, rc.Last.Site
+	}
+	if attempts != len(ids) {
+		t.Errorf("%d attempts of %d messages, all of which got through", attempts, len(ids))
+	}
+	if s := sites.State(site); s.Slowed.IsZero() {
+		t.Errorf("what %s said was not heard: %+v", site, s)
+	}
+}
+
 // A site whose rate is used up takes what it may and burns no attempts; the
 // others flow.
 func TestRateOfASiteBurnsNoAttempts(t *testing.T) {

@@ -35,6 +35,7 @@ type run struct {
 	settled bool               // settling has begun, or nothing is to be settled
 	warm    bool               // the site answered and may be sent more
 
+	setbacks []queue.Attempt    // sessions that ended with a refusal, whatever came after
 	outcomes []queue.Settlement // of open, if they are still to be recorded
 }
 

@@ -115,8 +115,9 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 			return
 		}
 		d.p.drop(d, s, true)
-		// A connection that died while it was idle is no answer.
-		if !f.unacked {
+		if f.unacked { // it died while it was idle: no answer, whatever it said last
+			d.setBack(f, s.facts())
+		} else {
 			if !f.refusal {
 				sessions++
 			}
@@ -219,8 +220,16 @@ func (d *delivery) connect(ctx context.Context, host string, addr netip.AddrPort
 // note keeps what open recipients would be told: the last trouble, and only if
 // there was none our own refusal of a host.
 func (d *delivery) note(f *failure, from facts) {
+	d.setBack(f, from)
 	if d.last == nil || d.last.refusal || !f.refusal {
 		d.last, d.lastFrom = f, from
+	}
+}
+
+// setBack keeps a temporary reply that ended a session.
+func (d *delivery) setBack(f *failure, from facts) {
+	if f.reply.Temporary() {
+		d.res.Setbacks = append(d.res.Setbacks, d.record(from, f.stage, f.reply, f.text))
 	}
 }
 
@@ -277,15 +286,21 @@ func (d *delivery) decide(i int, from facts, o Outcome, stage queue.Stage, reply
 }
 
 func (d *delivery) attempt(i int, from facts, stage queue.Stage, reply queue.Reply, text string) {
-	d.res.Recipients[i].Attempt = queue.Attempt{
+	d.res.Recipients[i].Attempt = d.record(from, stage, reply, text)
+}
+
+// record is what is known of the attempt with one session.
+func (d *delivery) record(from facts, stage queue.Stage, reply queue.Reply, text string) queue.Attempt {
+	a := queue.Attempt{
 		Start: d.start, Took: d.p.o.Now().Sub(d.start), Site: d.target.Site,
 		Host: from.host, Addr: from.addr, Local: from.local, TLS: from.tls, TLSPeer: from.tlsPeer,
 		TLSPolicy: from.policy, TLSFault: from.fault,
 		Stage: stage, Reply: reply, Error: clipText(text, maxError),
 	}
 	if from.policy != "" && from.fault == "" {
-		d.res.Recipients[i].Attempt.TLSFault = d.target.TLS.Fault
+		a.TLSFault = d.target.TLS.Fault
 	}
+	return a
 }
 
 func (d *delivery) decideOurselves(i int, from facts, stage queue.Stage, e queue.Enhanced, text string) {

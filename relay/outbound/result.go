@@ -48,6 +48,9 @@ type Result struct {
 	Connections  int    // sessions opened anew
 	Transactions int    // in which MAIL was sent
 	TLSFailure   string // why an opportunistic session went on without TLS; empty if it did not
+	// Setbacks are the temporary replies by which sessions ended on the way, also
+	// where the recipients were served by another one after it. Their Number is 0.
+	Setbacks []queue.Attempt
 	// EightBitUnoffered says that octets above 127 were sent to a peer that does
 	// not offer 8BITMIME.
 	EightBitUnoffered bool
