@@ -354,6 +354,48 @@ func TestOneProbeForAllNodes(t *testing.T) {
 	})
 }
 
+// A pause that is lifted at one node is lifted at the other; a later one holds.
+func TestAPauseIsLiftedForAllNodes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, c *cluster) {
+		a, b := c.join("a"), c.join("b")
+		c.give(b, c.want(b, "blocks", 1))
+		pause := func(rest time.Duration) {
+			p := take(t, a, "blocks", c.now)
+			a.Report(t.Context(), p, throttle.Report{Rest: rest}, c.now)
+			a.Release(t.Context(), p)
+			c.pass(1200 * time.Millisecond)
+			if until := refused(t, b, "blocks", c.now); !until.After(c.now) {
+				t.Fatal("b was not told of the pause")
+			}
+		}
+		pause(2 * time.Hour)
+		if b.Lift(t.Context(), "nothing", c.now) || !b.Lift(t.Context(), "blocks", c.now) || b.Lift(t.Context(), "blocks", c.now) {
+			t.Error("one pause is to be lifted once")
+		}
+		c.pass(1200 * time.Millisecond)
+		probes := 0
+		for round := 0; probes == 0 && round < 100; round++ { // a probe is asked for first
+			for _, s := range c.nodes {
+				if until := s.State("blocks").Until; until.After(c.now) {
+					t.Fatalf("a node keeps the pause until %v", until)
+				}
+				for _, p := range c.want(s, "blocks", 5) {
+					probes++
+					s.Report(t.Context(), p, throttle.Report{Result: throttle.Reached}, c.now)
+					s.Release(t.Context(), p)
+				}
+			}
+			c.pass(50 * time.Millisecond)
+		}
+		if probes != 1 {
+			t.Errorf("%d probes go to the site, want 1", probes)
+		}
+		c.pass(1200 * time.Millisecond)
+		pause(time.Minute) // shorter than what was left of the first
+	})
+}
+
 func TestWhatWasLearnedSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, c *cluster) {

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,6 +13,8 @@ import (
 // are in microseconds since 1970, 0 for never.
 type record struct {
 	Until    int64 `json:"u,omitempty"` // the end of the last pause
+	Paused   int64 `json:"b,omitempty"` // its beginning
+	Lifted   int64 `json:"f,omitempty"` // pauses that began before are over
 	Level    int   `json:"l,omitempty"` // pauses in a row
 	Answered int64 `json:"a,omitempty"` // when an answer ended wariness
 
@@ -28,12 +31,15 @@ type record struct {
 }
 
 // join is what follows from two records of a site. The order does not matter,
-// nor does it to hear one twice. The longer pause counts, unless an answer came
-// after both; the later refusal counts, and the lower of the rates.
+// nor does it to hear one twice. The longer pause counts, unless it was lifted or
+// an answer came after both; the later refusal counts, and the lower of the rates.
 func (r record) join(o record) record {
-	if o.Until > r.Until {
-		r.Until, r.Level = o.Until, o.Level
-	} else if o.Until == r.Until {
+	lifted := max(r.Lifted, o.Lifted)
+	r.Lifted, o.Lifted = lifted, lifted
+	switch r.comparePause(o) {
+	case -1:
+		r.Until, r.Paused, r.Level = o.Until, o.Paused, o.Level
+	case 0:
 		r.Level = max(r.Level, o.Level)
 	}
 	if r.Answered = max(r.Answered, o.Answered); r.Answered > 0 && r.Answered >= r.Until {
@@ -56,6 +62,20 @@ func (r record) join(o record) record {
 	}
 	r.Slowed, r.High, r.Low, r.HighConns, r.LowConns, r.Progress = late.Slowed, late.High, late.Low, late.HighConns, late.LowConns, late.Progress
 	return r
+}
+
+// void reports that the pause was lifted.
+func (r record) void() bool { return r.Lifted > 0 && r.Paused <= r.Lifted }
+
+// comparePause orders the pauses of two records that agree on what was lifted.
+func (r record) comparePause(o record) int {
+	if r.void() != o.void() {
+		if r.void() {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(r.Until, o.Until), cmp.Compare(r.Paused, o.Paused))
 }
 
 // news reports whether r tells more than o, which was joined into it.
@@ -85,7 +105,7 @@ func (r record) sane() bool {
 	if r.Slowed > 0 && (r.Low <= 0 || r.LowConns < 1 || r.High < r.Low || r.HighConns < r.LowConns || r.Progress > maxProgress) {
 		return false
 	}
-	return r.Until >= 0 && r.Answered >= 0 && r.Slowed >= 0 && r.Hungry >= 0 && r.Level >= 0 && len(r.HungryNode) <= 255
+	return r.Until >= 0 && r.Paused >= 0 && r.Lifted >= 0 && r.Answered >= 0 && r.Slowed >= 0 && r.Hungry >= 0 && r.Level >= 0 && len(r.HungryNode) <= 255
 }
 
 // shardValue is one value of the cache: the records of many sites.
@@ -165,7 +185,7 @@ func timeOf(us int64) time.Time {
 func (st *site) record() record {
 	p := &st.pace
 	return record{
-		Until: micros(st.until), Level: st.level, Answered: micros(st.answered),
+		Until: micros(st.until), Paused: micros(st.paused), Lifted: micros(st.lifted), Level: st.level, Answered: micros(st.answered),
 		Slowed: micros(p.slowed), High: p.high, Low: p.low, HighConns: p.highConns, LowConns: p.lowConns, Progress: p.progress,
 		Hungry: micros(st.share.hungry), HungryNode: st.share.hungryNode,
 	}
@@ -178,10 +198,14 @@ func (st *site) learn(r record, now time.Time) {
 	}
 	mine := st.record()
 	all := mine.join(r)
-	if all.Until > mine.Until {
-		level := all.Level
-		st.pause(timeOf(all.Until))
-		st.level = level
+	switch {
+	case all.void():
+		if !mine.void() {
+			st.lift(timeOf(all.Lifted))
+		}
+	case all.Until > mine.Until || mine.void():
+		st.pause(timeOf(all.Paused), timeOf(all.Until))
+		st.level = all.Level
 	}
 	if all.Answered > mine.Answered {
 		st.answered = timeOf(all.Answered)

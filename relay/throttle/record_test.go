@@ -11,7 +11,7 @@ import (
 func anyRecord(r *rand.Rand) throttle.Record {
 	var n throttle.Record
 	if r.IntN(2) == 0 {
-		n.Until, n.Level = r.Int64N(5), r.IntN(3)
+		n.Until, n.Paused, n.Lifted, n.Level = r.Int64N(5), r.Int64N(4), r.Int64N(4), r.IntN(3)
 		if n.Answered = r.Int64N(5); n.Answered > 0 && n.Answered >= n.Until {
 			n.Level = 0
 		}

@@ -44,12 +44,12 @@ func (s *Sites) Report(_ context.Context, p Permit, r Report, now time.Time) (un
 	case Failed:
 		if !stale {
 			if st.failures++; st.wary || st.failures >= s.o.Failures {
-				s.pause(st, now.Add(s.nextPause(st)))
+				s.pause(st, now, now.Add(s.nextPause(st)))
 			}
 		}
 	}
 	if end := now.Add(r.Rest); r.Rest > 0 && end.After(st.until) && (!stale || end.Sub(st.until) > r.Rest/4) {
-		s.pause(st, end)
+		s.pause(st, now, end)
 	}
 	return st.until
 }
@@ -113,16 +113,40 @@ func (s *Sites) Pause(_ context.Context, key string, now, until time.Time) {
 	}
 	st.used = now
 	if until.After(st.until) {
-		s.pause(st, until)
+		s.pause(st, now, until)
 	}
 }
 
-func (s *Sites) pause(st *site, until time.Time) {
-	st.pause(until)
+func (s *Sites) pause(st *site, now, until time.Time) {
+	st.pause(now, until)
 	s.changed(st)
 }
 
-func (st *site) pause(until time.Time) {
-	st.until, st.wary, st.failures = until, true, 0
+func (st *site) pause(from, until time.Time) {
+	st.paused, st.until, st.wary, st.failures = from, until, true, 0
 	st.epoch++
+}
+
+// Lift ends the pause of a site, since what led to it was mended: the next
+// message is the probe. It reports whether there was one here. Other nodes hear of
+// it as they hear of a pause.
+func (s *Sites) Lift(_ context.Context, key string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.sites[key]
+	if st == nil || !now.Before(st.until) {
+		return false
+	}
+	st.lift(now)
+	s.changed(st)
+	return true
+}
+
+// lift ends the pauses that began until then.
+func (st *site) lift(at time.Time) {
+	st.lifted = at
+	if !st.paused.After(at) && st.until.After(at) {
+		st.until, st.level = at, 0
+		st.epoch++
+	}
 }

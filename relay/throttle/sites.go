@@ -84,7 +84,9 @@ type site struct {
 	failures int       // in a row
 	level    int       // pauses in a row
 	wary     bool      // one at a time, until an answer
+	paused   time.Time // when the last pause began
 	until    time.Time // paused until then
+	lifted   time.Time // when somebody ended one
 	answered time.Time // when an answer last ended wariness
 	used     time.Time
 	epoch    uint64 // counts pauses: what was let through before one says nothing after it

@@ -1,8 +1,11 @@
 package throttle
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -100,6 +103,35 @@ func (s *Sites) State(key string) State {
 	}
 	n.Binding, n.BindingUntil = s.binding(st, &n, rate, now)
 	return n
+}
+
+// Named is a site by its key.
+type Named struct {
+	Key string
+	State
+}
+
+// List returns how all sites are that are in use or kept in mind, those that are
+// paused first, then those that refused something, each by name.
+func (s *Sites) List() []Named {
+	s.mu.Lock()
+	keys := slices.Collect(maps.Keys(s.sites))
+	s.mu.Unlock()
+	all := make([]Named, len(keys))
+	for i, k := range keys {
+		all[i] = Named{k, s.State(k)}
+	}
+	rank := func(n Named) int {
+		switch {
+		case n.Binding == LimitPause:
+			return 0
+		case !n.Slowed.IsZero() || n.Binding == LimitProbe:
+			return 1
+		}
+		return 2
+	}
+	slices.SortFunc(all, func(a, b Named) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Key, b.Key)) })
+	return all
 }
 
 func (s *Sites) binding(st *site, n *State, rate float64, now time.Time) (Limit, time.Time) {
