@@ -371,7 +371,7 @@ func TestAMailThatIsNotTakenIsTriedAgain(t *testing.T) {
 	w.round(a)
 	w.happen(trouble{state: bounced, class: queue.ClassBlockIP})
 	a.Raise(alert.Raised{Name: "port25", Title: "Port 25 is blocked"})
-	for range 3 {
+	for range 40 { // more than there may be messages
 		if _, err := a.Round(t.Context()); err != nil && !errors.Is(err, queue.ErrUnavailable) {
 			t.Fatal(err)
 		}
@@ -384,6 +384,26 @@ func TestAMailThatIsNotTakenIsTriedAgain(t *testing.T) {
 	}
 	if got := w.subjects(); len(got) != 2 {
 		t.Errorf("told: %q", got)
+	}
+}
+
+func TestARecordThatCannotBeReadIsRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.stores[0].PutRecord(t.Context(), queue.Record{Kind: queue.RecordAlert, Name: "broken", Value: []byte("{")}); err != nil {
+		t.Fatal(err)
+	}
+	a := w.watch(0)
+	w.round(a)
+	w.happen(trouble{state: bounced, class: queue.ClassBlockIP})
+	w.round(a)
+	w.pass(2 * time.Minute)
+	w.round(a)
+	if n := len(w.letters()); n != 1 {
+		t.Errorf("%d letters, want 1", n)
+	}
+	if _, err := w.stores[0].GetRecord(t.Context(), queue.RecordAlert, "broken"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("the record: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"postrider/queue"
@@ -141,7 +142,8 @@ func decode(rec queue.Record) (*matter, error) {
 }
 
 // readMatters reads what events led to; conditions are their finders' own.
-func readMatters(ctx context.Context, s queue.Registry) (map[string]*matter, error) {
+// A record that cannot be read is taken away: what it told of may be told again.
+func readMatters(ctx context.Context, s queue.Registry, log *slog.Logger) (map[string]*matter, error) {
 	all := make(map[string]*matter)
 	for rec, err := range queue.Records(ctx, s, queue.RecordAlert, "") {
 		if err != nil {
@@ -149,7 +151,11 @@ func readMatters(ctx context.Context, s queue.Registry) (map[string]*matter, err
 		}
 		m, err := decode(rec)
 		if err != nil {
-			return nil, err
+			log.Warn("record of an alert cannot be read and is removed", "record", rec.Name, "error", err)
+			if err := s.DeleteRecord(ctx, rec); err != nil && !errors.Is(err, queue.ErrVersion) {
+				return nil, fmt.Errorf("remove the record of an alert: %w", err)
+			}
+			continue
 		}
 		if m.Alert.Cause.Kind != Condition {
 			all[rec.Name] = m
@@ -175,7 +181,7 @@ func (w *Watch) sweep(ctx context.Context) error {
 		}
 		m, err := decode(rec)
 		if err != nil {
-			return err
+			continue // the next one who takes over removes it
 		}
 		if known := w.matters[rec.Name]; known != nil {
 			m = known

@@ -22,13 +22,15 @@ const commandGrace = 2 * time.Second
 func (w *Watch) send(ctx context.Context, a *Alert, key string) error {
 	w.o.Logger.Warn("alert", "kind", string(a.Cause.Kind), "title", a.Title, "class", string(a.Cause.Class), "site", a.Cause.Site, "domain", a.Cause.Domain,
 		"account", a.Cause.Account, "rcpts", a.Recipients, "since", a.Since, "host", a.Host, "reply", a.Reply)
-	if w.tooMany() {
+	now := w.o.Now()
+	if w.tooMany(now) {
 		w.o.Logger.Warn("alert is only logged: too many were sent lately", "title", a.Title)
 		return nil
 	}
 	if err := w.mail(ctx, a, key); err != nil {
 		return err
 	}
+	w.told = append(w.told, now)
 	if err := w.command(ctx, a); err != nil {
 		if ctx.Err() != nil {
 			return err // we ended it ourselves
@@ -38,9 +40,8 @@ func (w *Watch) send(ctx context.Context, a *Alert, key string) error {
 	return nil
 }
 
-// tooMany counts messages, and reports whether there were too many before.
-func (w *Watch) tooMany() bool {
-	now := w.o.Now()
+// tooMany reports whether there were too many messages lately.
+func (w *Watch) tooMany(now time.Time) bool {
 	kept := w.told[:0]
 	for _, at := range w.told {
 		if now.Sub(at) < w.o.Every {
@@ -48,11 +49,7 @@ func (w *Watch) tooMany() bool {
 		}
 	}
 	w.told = kept
-	if len(w.told) >= maxTold {
-		return true
-	}
-	w.told = append(w.told, now)
-	return false
+	return len(w.told) >= maxTold
 }
 
 // mail submits the alert as a message that nobody is told about when it fails.

@@ -250,7 +250,7 @@ func (w *Watch) load(ctx context.Context) (err error) {
 		return fmt.Errorf("read position of alerts: %w", err)
 	}
 	w.kept = w.at
-	w.matters, err = readMatters(ctx, w.o.Store)
+	w.matters, err = readMatters(ctx, w.o.Store, w.o.Logger)
 	return err
 }
 

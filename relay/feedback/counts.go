@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ const (
 	keySize     = 12 // octets of a row's key: two addresses never share one by chance
 )
 
-func readCounts(ctx context.Context, s queue.Registry, after func(queue.Class) (int, time.Duration)) (*counts, error) {
+func readCounts(ctx context.Context, s queue.Registry, after func(queue.Class) (int, time.Duration), log *slog.Logger) (*counts, error) {
 	c := &counts{after: after, shards: make(map[string]*shard)}
 	for rec, err := range queue.Records(ctx, s, queue.RecordFeedback, shardPrefix) {
 		if err != nil {
@@ -94,7 +95,8 @@ func readCounts(ctx context.Context, s queue.Registry, after func(queue.Class) (
 		}
 		sh := &shard{version: rec.Version, rows: make(map[string]row)}
 		if err := json.Unmarshal(rec.Value, &sh.rows); err != nil {
-			return nil, fmt.Errorf("read how often addresses bounced, %q: %w", rec.Name, err)
+			log.Warn("counts of bounces cannot be read and begin anew", "record", rec.Name, "error", err)
+			sh.rows = make(map[string]row)
 		}
 		c.shards[strings.TrimPrefix(rec.Name, shardPrefix)] = sh
 		c.rows += len(sh.rows)

@@ -190,7 +190,7 @@ func (r *Reader) load(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.counts, err = readCounts(ctx, r.o.Store, r.o.After)
+	r.counts, err = readCounts(ctx, r.o.Store, r.o.After, r.o.Logger)
 	return err
 }
 

@@ -23,8 +23,9 @@ func SaysOptional(header io.Reader) (bool, error) {
 		case err != nil && !errors.Is(err, io.EOF):
 			return false, fmt.Errorf("read header: %w", err)
 		case found && line != "" && (line[0] == ' ' || line[0] == '\t'):
-			value += line
-			found = len(value) < 100
+			if value += line; len(value) > 100 {
+				return false, nil // whatever it says, it is the first of its name
+			}
 			continue
 		case found:
 			return strings.EqualFold(strings.TrimSpace(value), "no"), nil
