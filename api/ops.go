@@ -30,6 +30,7 @@ type Rooms struct {
 	Stats        Stats
 	Doctor       Doctor
 	Replies      Replies
+	Sites        Sites
 }
 
 // maxPage is how many entries one page of a list has at the most.
@@ -53,6 +54,9 @@ func (s *Server) operatorOperations(r *router) {
 	}
 	if s.o.Replies != nil {
 		s.replyOperations(r)
+	}
+	if s.o.Sites != nil {
+		s.siteOperations(r)
 	}
 	s.selfOperation(r)
 	if s.o.Keys != nil {

@@ -33,6 +33,8 @@ type queueCmd struct {
 	Suspend      queueSuspendCmd      `cmd:"" help:"Keep mail back by destination, account or sender, also what is accepted from now on; it is taken in and waits."`
 	Resume       queueResumeCmd       `cmd:"" help:"Let what was suspended go on."`
 	Suspensions  queueSuspensionsCmd  `cmd:"" help:"List what is suspended."`
+	Sites        queueSitesCmd        `cmd:"" help:"List the sites that mail goes to, with their limits; the paused ones first."`
+	Unpause      queueUnpauseCmd      `cmd:"" help:"End the pause of a site, since what led to it was mended."`
 	Unknown      queueUnknownCmd      `cmd:"" help:"List what other mail servers replied and no rule knows, with what it was taken for."`
 }
 

@@ -66,7 +66,7 @@ func (x explainer) site(r queue.Recipient) []api.Hindrance {
 	case throttle.LimitPause:
 		h.Kind = "site_paused"
 		if class := x.dispatcher.Closed(site); class != queue.ClassNone {
-			h.Detail = fmt.Sprintf("%s is left in peace since it failed as %s, and then tried by one message first.", site, class)
+			h.Detail = fmt.Sprintf("%s is left in peace since it failed as %s, and then tried by one message first. If that was mended: `postrider queue unpause %q`.", site, class, site)
 		} else {
 			h.Detail = fmt.Sprintf("%s is left in peace, and then tried by one message first.", site)
 		}

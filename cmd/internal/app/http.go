@@ -55,7 +55,7 @@ func (a *App) buildHTTP(door *intake.Door) error {
 		Rooms: api.Rooms{
 			Keys: keys{a.auth}, Registry: a.store, LookupTXT: a.lookupTXT, Rotations: domains{keyring: a.keyring, rotator: a.rotation.rotator}, Suppressions: a.suppressions,
 			Suspensions: suspension.NewBook(a.store, a.now), Streams: streams, Webhooks: book, WebhookTests: a.webhooks, Stats: a.stats, Doctor: a.doctor,
-			Replies: replies{a.classifier},
+			Replies: replies{a.classifier}, Sites: pausedSites{sites: a.sites, dispatcher: a.dispatcher, now: a.now},
 		},
 		Metrics: a.metrics.handler(), Ready: a.ready, RateStatus: ratesOf(door),
 		OperatorApart: len(a.cfg.HTTP.OperatorListen) > 0, PublicURL: a.cfg.HTTP.PublicURL, TrustedProxies: a.cfg.HTTP.TrustedProxies,
