@@ -154,13 +154,13 @@ func TestConnectionsToFoldersAreCounted(t *testing.T) {
 		held[0].Close()
 		e2etest.Poll(ctx, t, func() error {
 			c, err := open()
-			held = append(held, c)
+			if err == nil {
+				held = append(held, c)
+			}
 			return err
 		})
 		for _, c := range held[1:] {
-			if c != nil {
-				c.Close()
-			}
+			c.Close()
 		}
 	}
 	for name, addr := range map[string]string{"* BYE [UNAVAILABLE]": relay.IMAP, "-ERR [SYS/TEMP]": relay.POP3} {
