@@ -335,3 +335,17 @@ func TestACheckSendsNothing(t *testing.T) {
 		t.Errorf("our own trouble: %v", err)
 	}
 }
+
+// Admins may name the account: one that nobody can have is their mistake, and not
+// trouble of ours.
+func TestAnAccountThatNobodyCanHaveIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{strings.Repeat("a", 65), "a/b", "ä", "a b", "a\x00"} {
+		caller := shop
+		caller.Account = name
+		if e := w.refused(caller, hello()); e.Status != 422 || e.Code != "validation_failed" || len(e.Problems) != 1 || !strings.Contains(e.Problems[0].Detail, "account") {
+			t.Errorf("%q: %+v", name, e)
+		}
+	}
+}

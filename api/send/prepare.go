@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"postrider/api/access"
 	"postrider/api/unsubscribe"
@@ -27,6 +28,10 @@ func (d *Desk) prepare(ctx context.Context, c access.Caller, r Request, withCont
 	r.IdempotencyKey = key
 	p := &prepared{id: d.o.NewID(), caller: c, r: r, now: d.o.Now(), offer: unsubscribe.Offer{Mode: unsubscribe.None}}
 	v := &validation{desk: d}
+	if !accountName(c.Account) {
+		v.add("", "not_allowed", "account is not the name of an account: letters, digits and . _ - + @, at most 64 of them.")
+		return nil, invalid(v.problems)
+	}
 	if err := v.what(p, withContent); err != nil {
 		return nil, err
 	}
@@ -57,6 +62,11 @@ func maySend(c access.Caller) error {
 		return &Error{Status: http.StatusForbidden, Code: "account_disabled", Detail: "The account may not send. Ask the relay's operator to enable it."}
 	}
 	return nil
+}
+
+// accountName reports whether an account may be called so: admins name any.
+func accountName(s string) bool {
+	return len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@") == ""
 }
 
 // invalid is the error for problems of a request.
