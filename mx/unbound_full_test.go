@@ -5,6 +5,7 @@ package mx_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -25,7 +26,10 @@ import (
 // returns its address.
 func startUnbound(t *testing.T, server, rest string) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	// An address of its own: on 127.0.0.1 somebody's connection may take the port
+	// before it does.
+	ip := fmt.Sprintf("127.%d.%d.%d", 100+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254))
+	pc, err := net.ListenPacket("udp", ip+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +41,7 @@ func startUnbound(t *testing.T, server, rest string) string {
 	conf := filepath.Join(dir, "unbound.conf")
 	_, port, _ := net.SplitHostPort(addr)
 	text := fmt.Sprintf(`server:
-  interface: 127.0.0.1@%s
+  interface: %s@%s
   directory: %q
   chroot: ""
   username: ""
@@ -53,7 +57,7 @@ func startUnbound(t *testing.T, server, rest string) string {
 remote-control:
   control-enable: no
 %s
-`, port, dir, strings.ReplaceAll(server, "\n", "\n  "), rest)
+`, ip, port, dir, strings.ReplaceAll(server, "\n", "\n  "), rest)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -48,8 +48,8 @@ func (z *Zone) Sign(d Damage) (*dns.DNSKEY, error) {
 func (z *Zone) signature(key *dns.DNSKEY, private crypto.Signer, set []dns.RR, expired bool) (*dns.RRSIG, error) {
 	h, now := set[0].Header(), time.Now()
 	to := now.Add(time.Hour)
-	if expired {
-		to = now.Add(-time.Hour)
+	if expired { // resolvers forgive clocks that are an hour wrong
+		to = now.Add(-90 * time.Minute)
 	}
 	sig := &dns.RRSIG{
 		Hdr:       dns.RR_Header{Name: h.Name, Rrtype: dns.TypeRRSIG, Class: dns.ClassINET, Ttl: h.Ttl},
