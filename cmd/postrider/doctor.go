@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type doctorCmd struct {
 	adminFlags
 	Domain []string      `arg:"" optional:"" help:"Sending domains to look at; by default all that are known."`
 	Last   bool          `help:"Show what the relay found by itself last, and look at nothing."`
+	Header string        `placeholder:"FILE" type:"path" help:"Explain what a receiver made of a message instead, from its header as it arrived there; - is standard input."`
 	To     string        `placeholder:"ADDRESS" help:"Send a test message there instead, and follow it to its end."`
 	From   string        `placeholder:"ADDRESS" help:"Author of the test message; by default postmaster at the domain."`
 	Wait   time.Duration `default:"3m" help:"How long the test message is followed."`
@@ -49,7 +51,11 @@ func (c *doctorCmd) Run(sh *shell) error {
 	if c.To != "" {
 		return c.sendTest(sh)
 	}
-	e, err := c.examine(sh)
+	look := c.examine
+	if c.Header != "" {
+		look = c.readHeader
+	}
+	e, err := look(sh)
 	if err != nil {
 		var invalid *configs.InvalidError
 		if errors.As(err, &invalid) {
@@ -98,6 +104,24 @@ func (c *doctorCmd) examine(sh *shell) (v1.Examination, error) {
 	}
 	fmt.Fprintf(sh.stderr, "No relay answers here (%v): looking from the configuration.\n", err)
 	return c.local(ctx, sh)
+}
+
+// readHeader looks at the header of a message that arrived.
+func (c *doctorCmd) readHeader(sh *shell) (v1.Examination, error) {
+	in := sh.stdin
+	if c.Header != "-" {
+		f, err := os.Open(c.Header)
+		if err != nil {
+			return v1.Examination{}, fmt.Errorf("read the header: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	header, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	if err != nil {
+		return v1.Examination{}, fmt.Errorf("read the header: %w", err)
+	}
+	return app.ExamineArrived(header, time.Now()), nil
 }
 
 // stopped reports whether an error says that no relay runs.

@@ -176,7 +176,7 @@ func (c *doctorCmd) verdict(sh *shell, m v1.Message) error {
 		if r.Last != nil {
 			tell("\nIt was taken: %s\n", plain(replyText(r.Last)))
 		}
-		tell("Taken is not read: look for it in the mailbox, and among spam. In its original, SPF, DKIM and DMARC should say PASS.\n")
+		tell("Taken is not read: look for it in the mailbox, and among spam. In its original, SPF, DKIM and DMARC should say PASS; `postrider doctor --header -` explains its header if you paste it.\n")
 		return nil
 	case finalState(r.State):
 		if r.Last != nil {

@@ -244,6 +244,12 @@ func (a *App) idleKeys(ctx context.Context, domain string) ([]dkim.Key, error) {
 	return slices.DeleteFunc(slices.Clone(keys), func(k dkim.Key) bool { return k.State != dkim.Published && k.State != dkim.Retired }), nil
 }
 
+// ExamineArrived explains what a receiver made of a message, from its header as it
+// arrived there.
+func ExamineArrived(header []byte, now time.Time) v1.Examination {
+	return examinationOf(doctor.Arrived(header, now))
+}
+
 // examinationOf writes a report in the words of the API.
 func examinationOf(r *doctor.Report) v1.Examination {
 	e := v1.Examination{
