@@ -60,10 +60,6 @@ func (c *serveCmd) Run(sh *shell) error {
 		}
 		return err
 	}
-	if err := app.Check(cfg); err != nil {
-		fmt.Fprintln(sh.stderr, err)
-		return exitStatus(configs.ExitConfig)
-	}
 	return c.serve(sh, cfg, world, log, signals)
 }
 
@@ -72,6 +68,10 @@ func (c *serveCmd) Run(sh *shell) error {
 func (c *serveCmd) serve(sh *shell, cfg *configs.Config, world *demo.Demo, log *slog.Logger, signals <-chan os.Signal) error {
 	ctx := context.Background()
 	a, err := app.New(ctx, app.Options{Config: cfg, Logger: log})
+	if refused := (*app.ConfigError)(nil); errors.As(err, &refused) {
+		fmt.Fprintln(sh.stderr, refused)
+		return exitStatus(configs.ExitConfig)
+	}
 	if err != nil {
 		return startFailure(sh, err)
 	}

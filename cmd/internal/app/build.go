@@ -16,17 +16,17 @@ import (
 	"postrider/queue"
 	"postrider/queue/suppression"
 	"postrider/queue/suspension"
-	"postrider/relay/bounce"
 	"postrider/relay/delivery"
 	"postrider/relay/intake"
 	"postrider/relay/outbound"
 	"postrider/relay/report"
+	"postrider/relay/throttle"
 	"postrider/relay/tlspolicy"
 )
 
 // build connects the rooms from the ground up.
 func (a *App) build(ctx context.Context) error {
-	routes, err := routesOf(a.cfg)
+	t, err := tablesOf(a.cfg, a.now)
 	if err != nil {
 		return err
 	}
@@ -43,10 +43,8 @@ func (a *App) build(ctx context.Context) error {
 	if err := a.buildAuth(); err != nil {
 		return err
 	}
-	if err := a.buildDispatcher(routes); err != nil {
-		return err
-	}
-	door := a.newDoor(routes)
+	a.buildDispatcher(t)
+	door := a.newDoor(t.routes)
 	a.reports = a.newReports(door)
 	if err := a.buildSubmission(door); err != nil {
 		return err
@@ -167,18 +165,24 @@ func (s limitedSigner) Sign(ctx context.Context, r dkim.SignRequest) (dkim.Signa
 	return s.signer.Sign(ctx, r)
 }
 
-func (a *App) buildDispatcher(routes *mx.Routes) error {
+// newSites keeps the limits of sites, together with other nodes where there can
+// be any.
+func (a *App) newSites(table *throttle.Table) *throttle.Sites {
+	var shared queue.Limits
+	if !a.cfg.Store.Embedded() {
+		shared = a.store
+	}
+	return throttle.New(throttle.Options{
+		Table: table, Connections: a.cfg.Delivery.ConnectionsPerSite,
+		Cache: a.store, Limits: shared, Node: a.node, Now: a.now, Logger: a.log,
+	})
+}
+
+func (a *App) buildDispatcher(t tables) {
 	d := a.cfg.Delivery
-	// Who wrote a schedule of his own wants it for everything.
-	classifier, err := bounce.New(bounce.Options{Rules: a.cfg.Bounce.Rules, OneSchedule: a.cfg.Origin("delivery.retry") != "default", Now: a.now})
-	if err != nil {
-		return err
-	}
-	a.classifier = classifier
-	a.metrics.registry.MustRegister(replies{classifier})
-	if a.sites, err = a.newSites(); err != nil {
-		return err
-	}
+	a.classifier = t.classifier
+	a.metrics.registry.MustRegister(replies{t.classifier})
+	a.sites = a.newSites(t.sites)
 	a.suspensions = suspension.NewView(suspension.ViewOptions{Store: a.store, Now: a.now, Logger: a.log})
 	// Where private addresses are allowed anyhow, one pool serves all.
 	sender := a.newPool(d.AllowPrivateDestinations)
@@ -187,9 +191,9 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		private = a.newPool(true)
 	}
 	a.dispatcher = delivery.New(delivery.Options{
-		Store: a.store, Router: a.resolver, Routes: routes,
+		Store: a.store, Router: a.resolver, Routes: t.routes,
 		Sender: sender, PrivateSender: private,
-		Classifier: classifier, Limits: a.sites, Suspensions: a.suspensions,
+		Classifier: t.classifier, Limits: a.sites, Suspensions: a.suspensions,
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
 		Security: a.newSecurity(), Sources: deliverySources(a.cfg), Blocked: a.blocked(),
 		Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
@@ -198,7 +202,6 @@ func (a *App) buildDispatcher(routes *mx.Routes) error {
 		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
 		Now:                   a.now, Logger: a.log,
 	})
-	return nil
 }
 
 // newSecurity finds out what receivers publish about TLS.
