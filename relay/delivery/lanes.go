@@ -95,8 +95,10 @@ func (b *lanes) reopen(site string) []queue.Lane {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed.forget(site)
+	// Those that lead there still are found below.
+	all = slices.DeleteFunc(all, func(l queue.Lane) bool { return b.sites.m[l] == site })
 	for l, s := range b.sites.m {
-		if s == site && !slices.Contains(all, l) {
+		if s == site {
 			all = append(all, l)
 		}
 	}
