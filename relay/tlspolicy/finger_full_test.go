@@ -111,7 +111,7 @@ func finger(t *testing.T, w *world) string {
 // runInside runs the test once more in a network of its own.
 func runInside(t *testing.T) {
 	if _, err := exec.LookPath("posttls-finger"); err != nil || os.Getuid() != 0 {
-		t.Skip("needs posttls-finger (Debian: postfix) and root")
+		t.Fatal("needs posttls-finger (Debian: postfix) and root")
 	}
 	dir := t.TempDir()
 	for name, text := range map[string]string{
