@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -38,30 +39,23 @@ func Advice(c Class, f AdviceFacts) string {
 	if !ok {
 		text = advice[ClassOtherTemp]
 	}
-	host := orElse(f.Host, "the recipient's mail server")
-	who := orElse(f.Provider, host)
-	rcpt, domain := orElse(f.Recipient.String(), "the recipient"), orElse(f.Recipient.Domain, "the recipient's domain")
+	host := cmp.Or(f.Host, "the recipient's mail server")
+	who := cmp.Or(f.Provider, host)
+	rcpt, domain := cmp.Or(f.Recipient.String(), "the recipient"), cmp.Or(f.Recipient.Domain, "the recipient's domain")
 	text = strings.NewReplacer(
 		"{Rcpt}", begin(rcpt, f.Recipient.Domain), "{rcpt}", rcpt,
 		"{Mailbox}", f.mailbox("T"), "{mailbox}", f.mailbox("t"),
 		"{Domain}", begin(domain, f.Recipient.Domain), "{domain}", domain,
 		"{Host}", begin(host, f.Host), "{host}", host,
 		"{Who}", begin(who, f.Provider+f.Host), "{who}", who,
-		"{from_domain}", orElse(f.FromDomain, "your domain"),
-		"{detail}", orElse(strings.TrimRight(f.Detail, ". "), "no detail was given"),
+		"{from_domain}", cmp.Or(f.FromDomain, "your domain"),
+		"{detail}", cmp.Or(strings.TrimRight(f.Detail, ". "), "no detail was given"),
 		"{ip}", f.ip(), "{listed}", f.listed(), "{onlist}", f.onList(), "{delist}", f.delist(),
 		"{size}", f.size(), "{limit}", f.limit(), "{other}", f.other(), "{returns}", f.returns(),
-		"{records}", "`postrider domain records "+orElse(f.FromDomain, "DOMAIN")+"`",
+		"{records}", "`postrider domain records "+cmp.Or(f.FromDomain, "DOMAIN")+"`",
 		"{retry}", f.retry(),
 	).Replace(text)
 	return strings.TrimSpace(f.tried() + text)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // begin gives general words a capital letter, and leaves names as they are.
@@ -199,7 +193,7 @@ func (f AdviceFacts) other() string {
 
 // returns is the domain of the return path behind the words "its domain".
 func (f AdviceFacts) returns() string {
-	if d := orElse(f.OtherDomain, f.FromDomain); d != "" {
+	if d := cmp.Or(f.OtherDomain, f.FromDomain); d != "" {
 		return " " + d
 	}
 	return ""

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func saidIn(a *Attempt, reason string) string {
 	case a.Error != "":
 		return a.Error
 	}
-	return orElse(a.Reply.Text, reason)
+	return cmp.Or(a.Reply.Text, reason)
 }
 
 func (f *AdviceFacts) attempt(a *Attempt) {
@@ -79,7 +80,7 @@ func (f *AdviceFacts) attempt(a *Attempt) {
 		f.Provider = p.Name
 	}
 	f.List, f.DelistURL = blockList(a.Reply.Text)
-	f.Limit = sizeLimit(orElse(a.Reply.Text, a.Error))
+	f.Limit = sizeLimit(cmp.Or(a.Reply.Text, a.Error))
 }
 
 // plainLine makes foreign text one line of at most n octets, without control

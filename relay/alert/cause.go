@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/netip"
@@ -116,15 +117,8 @@ func (c Cause) title() string {
 		address = c.Address.Unmap().String()
 	}
 	return status.Plain(strings.NewReplacer(
-		"{site}", orElse(c.Site, "A site"), "{domain}", orElse(c.Domain, "a domain"), "{address}", address, "{account}", c.Account,
+		"{site}", cmp.Or(c.Site, "A site"), "{domain}", cmp.Or(c.Domain, "a domain"), "{address}", address, "{account}", c.Account,
 	).Replace(text))
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // refusal makes an alert of an event. What was counted is the caller's.

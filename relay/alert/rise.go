@@ -254,7 +254,7 @@ func reasonsOf(all []failure, begin time.Time) (lines []string, example failure)
 	}
 	slices.SortFunc(classes, func(a, b queue.Class) int { return cmp.Or(count[b]-count[a], cmp.Compare(a, b)) })
 	for _, c := range classes {
-		lines = append(lines, fmt.Sprintf("%d x %s", count[c], orElse(string(c), "other")))
+		lines = append(lines, fmt.Sprintf("%d x %s", count[c], cmp.Or(string(c), "other")))
 	}
 	for _, f := range all {
 		if len(classes) > 0 && f.class == classes[0] {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/textproto"
 	"slices"
@@ -116,7 +117,7 @@ func arrivedSPF(by string, results []authres.Result) (all []Finding) {
 		if !ok {
 			continue
 		}
-		f := arrivedAs("msg.spf", by, orWord(spf.From, spf.Helo, "the envelope sender"), spf.Value, spf.Reason, "whether the address it came from may send for the envelope sender")
+		f := arrivedAs("msg.spf", by, cmp.Or(spf.From, spf.Helo, "the envelope sender"), spf.Value, spf.Reason, "whether the address it came from may send for the envelope sender")
 		if f.Level == Fail {
 			f.Do, f.Where = "Put the relay's address, or the smart host's, into the SPF record of this domain: `postrider doctor` prints it.", "at the DNS of the domain"
 		}
@@ -132,7 +133,7 @@ func arrivedDKIM(by string, results []authres.Result) (all []Finding) {
 		if !ok {
 			continue
 		}
-		f := arrivedAs("msg.dkim", by, orWord(d.Domain, d.Identifier, "the signature"), d.Value, d.Reason, "whether the signature holds")
+		f := arrivedAs("msg.dkim", by, cmp.Or(d.Domain, d.Identifier, "the signature"), d.Value, d.Reason, "whether the signature holds")
 		if f.Level == Fail {
 			f.Do, f.Where = "Publish the DKIM records that `postrider domain records` prints, exactly. If they are there, something on the way changes the message.", "at the DNS of the domain"
 		}
@@ -153,7 +154,7 @@ func arrivedDMARC(by string, results []authres.Result) (all []Finding) {
 		if !ok {
 			continue
 		}
-		f := arrivedAs("msg.dmarc", by, orWord(d.From, "the author's domain"), d.Value, d.Reason, "whether SPF or DKIM vouches for the author's own domain")
+		f := arrivedAs("msg.dmarc", by, cmp.Or(d.From, "the author's domain"), d.Value, d.Reason, "whether SPF or DKIM vouches for the author's own domain")
 		switch {
 		case f.Level == Fail && d.Value == authres.ResultNone:
 			f.Level, f.Do, f.Where = Warn, "Publish a DMARC record: `postrider doctor` prints one that changes nothing.", "at the DNS of the domain"
@@ -166,10 +167,4 @@ func arrivedDMARC(by string, results []authres.Result) (all []Finding) {
 		all = append(all, Finding{ID: "msg.dmarc", Level: Unknown, Subject: "the author's domain", Asked: "whether SPF or DKIM vouches for the author's own domain", Found: by + " does not say"})
 	}
 	return all
-}
-
-// orWord is the first that is not empty.
-func orWord(words ...string) string {
-	i := slices.IndexFunc(words, func(w string) bool { return w != "" })
-	return words[max(i, 0)]
 }

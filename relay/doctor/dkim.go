@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
@@ -18,7 +19,7 @@ import (
 func (x *exam) dkim(ctx context.Context, d Domain) []Finding {
 	f := about("dom.dkim", d.Name, "the keys that sign mail from "+d.Name)
 	if x.o.Keys == nil {
-		return []Finding{f.unknown("the keys are not at hand: " + or(x.c.NoStore, "nothing was opened"))}
+		return []Finding{f.unknown("the keys are not at hand: " + cmp.Or(x.c.NoStore, "nothing was opened"))}
 	}
 	keys, err := x.o.Keys.Keys(ctx, d.Name)
 	switch {
@@ -37,13 +38,6 @@ func (x *exam) dkim(ctx context.Context, d Domain) []Finding {
 		found = append(found, x.sample(ctx, d))
 	}
 	return found
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // otherKeys judges the records of keys that do not sign now, which have to be
@@ -125,7 +119,7 @@ func keyFault(text, want string) string {
 		return "the record is of another version"
 	case squeeze(tags["p"]) == "":
 		return "the record says that the key was revoked"
-	case or(strings.ToLower(tags["k"]), "rsa") != wanted["k"]:
+	case cmp.Or(strings.ToLower(tags["k"]), "rsa") != wanted["k"]:
 		return "the record is of another kind of key"
 	case squeeze(tags["p"]) != wanted["p"] && !sameKey(squeeze(tags["p"]), wanted["p"]):
 		return "the record holds another key, or part of it"

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -140,7 +141,7 @@ func (x *exam) align(ctx context.Context, d Domain) []Finding {
 		return []Finding{f.unknown(trouble(err))}
 	}
 	if x.o.Keys == nil {
-		return []Finding{f.unknown("the keys are not at hand: " + or(x.c.NoStore, "nothing was opened"))}
+		return []Finding{f.unknown("the keys are not at hand: " + cmp.Or(x.c.NoStore, "nothing was opened"))}
 	}
 	keys, err := x.o.Keys.Keys(ctx, d.Name)
 	if err != nil && len(keys) == 0 && ctx.Err() != nil {

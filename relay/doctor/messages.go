@@ -3,6 +3,7 @@ package doctor
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 func (x *exam) lint(ctx context.Context, d Domain) []Finding {
 	f := about("msg.lint", d.Name, "the form of the newest messages from "+d.Name)
 	if x.o.Samples == nil {
-		return []Finding{f.unknown("no messages are at hand: " + or(x.c.NoStore, "nothing was opened"))}
+		return []Finding{f.unknown("no messages are at hand: " + cmp.Or(x.c.NoStore, "nothing was opened"))}
 	}
 	samples, err := x.o.Samples.Recent(ctx, d.Name, sampled)
 	if err != nil {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -70,7 +71,7 @@ func (x *exam) store(context.Context) []Finding {
 	c := x.c.Store
 	switch {
 	case c == nil:
-		return []Finding{f.unknown(or(x.c.NoStore, "the store was not opened"))}
+		return []Finding{f.unknown(cmp.Or(x.c.NoStore, "the store was not opened"))}
 	case !c.Accepting:
 		return []Finding{f.fail("no mail is taken: "+shown(c.Reason)).advise("See to what it says; mail that is queued is delivered meanwhile.", atHost)}
 	case c.Free >= 0 && c.Free < lowRoom:
