@@ -13,6 +13,7 @@ import (
 
 	"postrider/dkim"
 	"postrider/mx"
+	"postrider/mx/zone"
 )
 
 // Resolver asks the DNS. *mx.Resolver is one; a fresh one, since what it
@@ -84,8 +85,8 @@ const (
 
 // A Doctor examines. It is safe for concurrent use and has nothing to close.
 type Doctor struct {
-	o   Options
-	raw *rawDNS
+	o     Options
+	zones *zone.Asker
 }
 
 // New returns a Doctor. It panics without a Resolver.
@@ -98,9 +99,6 @@ func New(o Options) *Doctor {
 	}
 	if o.MXPort == 0 {
 		o.MXPort = 25
-	}
-	if o.DNSPort == 0 {
-		o.DNSPort = 53
 	}
 	if o.CheckTime <= 0 {
 		o.CheckTime = defaultCheckTime
@@ -117,7 +115,9 @@ func New(o Options) *Doctor {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Doctor{o: o, raw: newRawDNS(o)}
+	return &Doctor{o: o, zones: zone.New(zone.Options{
+		Recursive: o.Servers, Addrs: o.Resolver.Addrs, Port: o.DNSPort, Private: o.AllowPrivate,
+	})}
 }
 
 // exam is one examination.

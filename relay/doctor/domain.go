@@ -23,7 +23,7 @@ func (x *exam) mailbox(ctx context.Context, d Domain) []Finding {
 func (x *exam) exchangers(ctx context.Context, subject, domain string) Finding {
 	f := about("dom.mx", subject, "MX and SOA of "+domain)
 	record := Record{Name: domain, Type: "MX", Value: "10 mail." + domain + ".", Note: "Put the server that takes mail for the domain in place of mail." + domain + "."}
-	soa, err := x.raw.recurse(ctx, domain, dns.TypeSOA)
+	soa, err := x.zones.Recurse(ctx, domain, dns.TypeSOA)
 	switch {
 	case err != nil: // the questions below tell what that means
 	case soa.Rcode == dns.RcodeNameError:

@@ -9,7 +9,11 @@ import (
 	"time"
 
 	"postrider/mx"
+	"postrider/mx/zone"
 )
+
+// maxNSTried are the servers of one zone that are asked until one answers.
+const maxNSTried = 3
 
 // absent reports whether the DNS said definitely that there is no such record.
 func absent(err error) bool {
@@ -59,18 +63,34 @@ func (x *exam) ptr(ctx context.Context, addr netip.Addr) ([]string, error) {
 // elsewhere is asked where the resolver does not show a wanted TXT record: what
 // do the zone's own servers say? Published reports that they have it.
 func (x *exam) elsewhere(ctx context.Context, name string, good func(texts []string) bool) (note string, published bool) {
-	own, err := x.raw.authoritative(ctx, x.o.Resolver, name)
+	own, server, err := x.own(ctx, name)
 	switch {
 	case err != nil:
 		return "", false
-	case !good(own.texts):
-		return fmt.Sprintf("; the zone's own name server %s says the same", shown(own.server)), false
+	case !good(own.Values):
+		return fmt.Sprintf("; the zone's own name server %s says the same", shown(server)), false
 	}
 	wait := ""
-	if left := x.raw.remaining(ctx, name); left > 0 {
+	if left := x.zones.Remaining(ctx, name); left > 0 {
 		wait = fmt.Sprintf("; the old answer is kept for %s more", span(left))
 	}
-	return fmt.Sprintf("; the zone's own name server %s has it already, with a TTL of %s%s", shown(own.server), span(own.ttl), wait), true
+	return fmt.Sprintf("; the zone's own name server %s has it already, with a TTL of %s%s", shown(server), span(own.TTL), wait), true
+}
+
+// own returns the TXT records of a name as the first of the zone's own servers
+// has them that answers.
+func (x *exam) own(ctx context.Context, name string) (_ zone.Texts, server string, err error) {
+	place, err := x.zones.Find(ctx, name)
+	if err != nil {
+		return zone.Texts{}, "", err
+	}
+	for _, server = range place.Servers[:min(len(place.Servers), maxNSTried)] {
+		var own zone.Texts
+		if own, err = x.zones.Texts(ctx, server, place.Name); err == nil {
+			return own, server, nil
+		}
+	}
+	return zone.Texts{}, "", err
 }
 
 // missed finishes a finding about a TXT record that is not as it should be: a

@@ -9,6 +9,7 @@ import (
 
 	"postrider/configs"
 	"postrider/dkim"
+	"postrider/mx/zone"
 	"postrider/queue"
 	"postrider/queue/claim"
 	"postrider/relay/alert"
@@ -33,10 +34,10 @@ type rotation struct {
 
 // newRotation needs the store, the resolver and the keyring.
 func (a *App) newRotation(imported []dkim.Key) *rotation {
-	servers := nameServers{resolver: a.resolver, recursive: recursiveServers(a.cfg), port: 53, private: a.cfg.Delivery.AllowPrivateDestinations}
+	zones := zone.New(zone.Options{Recursive: recursiveServers(a.cfg), Addrs: a.resolver.Addrs, Private: a.cfg.Delivery.AllowPrivateDestinations})
 	return &rotation{
 		rotator: dkim.NewRotator(dkim.RotatorOptions{
-			Store: dkimStore{a.store}, Imported: imported, Lookup: a.lookupTXT, Servers: servers.of,
+			Store: dkimStore{a.store}, Imported: imported, Lookup: a.lookupTXT, Servers: nameServers(zones),
 			Every: a.cfg.DKIM.Rotate, Keep: keepRetired(a.cfg.Delivery.Lifetime), Changed: a.keyring.Invalidate, Told: a.raiseKey, Now: a.now, Logger: a.log,
 		}),
 		held: claim.New(claim.Options{Store: a.store, Name: rotationClaim, Holder: a.node, TTL: rotationTTL, Now: a.now, Logger: a.log}),

@@ -57,6 +57,7 @@ var groundRules = map[string][]string{
 	"mx/dane":           {"mx"},
 	"mx/dnssim":         {},
 	"mx/mtasts":         {"mx"},
+	"mx/zone":           {"mx"},
 	"relay/smtpsim":     {},
 }
 
