@@ -141,6 +141,18 @@ func Selector(algorithm Algorithm, at time.Time) string {
 // ID identifies the key: the DNS name of its record without the final dot.
 func (k Key) ID() string { return k.Selector + "._domainkey." + k.Domain }
 
+// RSABits is the length of the modulus; 0 of any other key, and of one that was
+// withdrawn.
+func (k Key) RSABits() int {
+	if k.private == nil {
+		return 0
+	}
+	if pub, ok := k.private.Public().(*rsa.PublicKey); ok {
+		return pub.N.BitLen()
+	}
+	return 0
+}
+
 // String describes the key without its private part.
 func (k Key) String() string {
 	return fmt.Sprintf("%s (%s, %s)", k.ID(), k.Algorithm, k.State)

@@ -1,6 +1,9 @@
 package dkim
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,12 +18,13 @@ const (
 	RecordMissing Verdict = "missing"   // there is no key record
 	RecordWrong   Verdict = "wrong"     // another one, or more than one
 	RecordRevoked Verdict = "revoked"   // there is one with an empty p=
+	RecordTesting Verdict = "testing"   // the key's, with t=y: its signatures count for nothing
 	RecordUnknown Verdict = "unknown"   // the DNS gave no answer
 )
 
 // JudgeRecord holds the TXT records found at a key's name, each joined to one
 // string, against what receivers need to verify the key's signatures. detail
-// says of a wrong record what is wrong with it.
+// says of a wrong record, and of one under test, what is wrong with it.
 func JudgeRecord(k Key, texts []string) (v Verdict, detail string) {
 	var records []tagList
 	for _, text := range texts {
@@ -57,8 +61,6 @@ func judgeTags(k Key, got tagList) (Verdict, string) {
 		return RecordWrong, "h= does not allow sha256"
 	case got.has("s") && !inList(got.value("s"), "email") && !inList(got.value("s"), "*"):
 		return RecordWrong, "s= does not allow email"
-	case inList(got.value("t"), "y"): // RFC 6376 §3.6.1: as if unsigned.
-		return RecordWrong, "t=y says that signatures are a test and count for nothing"
 	}
 	if k.private == nil {
 		return RecordWrong, "the key was withdrawn, and is still published"
@@ -67,10 +69,33 @@ func judgeTags(k Key, got tagList) (Verdict, string) {
 	if err != nil {
 		return RecordWrong, err.Error()
 	}
-	if public != want {
+	switch {
+	case public != want && !sameRSA(public, want):
 		return RecordWrong, "p= is that of another key, or was cut"
+	case inList(got.value("t"), "y"): // RFC 6376 §3.6.1: as if unsigned.
+		return RecordTesting, "t=y says that signatures are a test and count for nothing"
 	}
 	return RecordRight, ""
+}
+
+// sameRSA compares two RSA keys, which have two encodings: that of RFC 6376
+// §3.6.1, and SubjectPublicKeyInfo, which OpenSSL writes and all verifiers take.
+func sameRSA(a, b string) bool {
+	ka, kb := rsaPublic(a), rsaPublic(b)
+	return ka != nil && kb != nil && ka.Equal(kb)
+}
+
+func rsaPublic(p string) *rsa.PublicKey {
+	der, err := base64.StdEncoding.DecodeString(p)
+	if err != nil {
+		return nil
+	}
+	if k, err := x509.ParsePKIXPublicKey(der); err == nil {
+		pub, _ := k.(*rsa.PublicKey)
+		return pub
+	}
+	pub, _ := x509.ParsePKCS1PublicKey(der)
+	return pub
 }
 
 // A tag is one name=value of a tag-list (RFC 6376 §3.2).

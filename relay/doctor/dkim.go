@@ -3,9 +3,6 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,117 +79,31 @@ func (x *exam) key(ctx context.Context, d Domain, k dkim.Key) Finding {
 	}
 	record := txtRecord(k.ID(), want.Value)
 	record.Note = "A CNAME to a name that has this record will do as well."
-	good := func(texts []string) bool { return len(texts) == 1 && keyFault(texts[0], want.Value) == "" }
-	const publish = "Publish this record, whole, on one line."
-	switch fault := ""; {
-	case len(texts) == 0:
-		return x.missed(ctx, f.is(bad, "there is no such record").advise(publish, atDNS(want.Zone)).offer(record), k.ID(), good)
-	case len(texts) > 1:
-		return x.missed(ctx, f.is(bad, fmt.Sprintf("there are %d records, of which receivers take any: %s", len(texts), quotedList(texts))).
-			advise("Leave this one alone.", atDNS(want.Zone)).offer(record), k.ID(), good)
-	default:
-		if fault = keyFault(texts[0], want.Value); fault != "" {
-			return x.missed(ctx, f.is(bad, fault+": "+quoted(texts[0])).advise("Replace the record by this one.", atDNS(want.Zone)).offer(record), k.ID(), good)
-		}
+	good := func(texts []string) bool { v, _ := dkim.JudgeRecord(k, texts); return v == dkim.RecordRight }
+	missed := func(found, do string) Finding {
+		return x.missed(ctx, f.is(bad, found).advise(do, atDNS(want.Zone)).offer(record), k.ID(), good)
 	}
-	tags, _ := parseTags(texts[0])
-	switch bits := rsaBits(want.Value); {
-	case hasFlag(tags["t"], "y"):
+	const publish, replace = "Publish this record, whole, on one line.", "Replace the record by this one."
+	switch verdict, detail := dkim.JudgeRecord(k, texts); {
+	case len(texts) > 1:
+		return missed(fmt.Sprintf("there are %d records, of which receivers take any: %s", len(texts), quotedList(texts)), "Leave this one alone.")
+	case len(texts) == 0:
+		return missed("there is no such record", publish)
+	case verdict == dkim.RecordMissing:
+		return missed("the record is no key: "+quoted(texts[0]), replace)
+	case verdict == dkim.RecordRevoked:
+		return missed("the record says that the key was revoked: "+quoted(texts[0]), replace)
+	case verdict == dkim.RecordTesting:
 		return f.warn("the record says t=y: receivers treat the domain as one that is only trying out DKIM").
 			advise("Take t=y out of the record.", atDNS(want.Zone)).offer(record)
-	case bits > 0 && bits < 2048:
+	case verdict != dkim.RecordRight:
+		return missed("the record is wrong, "+detail+": "+quoted(texts[0]), replace)
+	}
+	if bits := k.RSABits(); bits > 0 && bits < 2048 {
 		return f.warn(fmt.Sprintf("the key has %d bits; receivers ask for 2048", bits)).
 			advise("Make a new key and publish it before it signs.", atConfig)
 	}
 	return f.ok("the record holds our key")
-}
-
-// keyFault says what is wrong with a key record, or "".
-func keyFault(text, want string) string {
-	tags, err := parseTags(text)
-	wanted, _ := parseTags(want)
-	squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
-	switch {
-	case err != nil:
-		return "the record cannot be read (" + err.Error() + ")"
-	case tags["v"] != "" && tags["v"] != "DKIM1":
-		return "the record is of another version"
-	case squeeze(tags["p"]) == "":
-		return "the record says that the key was revoked"
-	case cmp.Or(strings.ToLower(tags["k"]), "rsa") != wanted["k"]:
-		return "the record is of another kind of key"
-	case squeeze(tags["p"]) != wanted["p"] && !sameKey(squeeze(tags["p"]), wanted["p"]):
-		return "the record holds another key, or part of it"
-	case tags["h"] != "" && !hasFlag(tags["h"], "sha256"):
-		return "the record forbids SHA-256 (h=), with which we sign"
-	case tags["s"] != "" && !hasFlag(tags["s"], "email") && !hasFlag(tags["s"], "*"):
-		return "the record is not for mail (s=)"
-	}
-	return ""
-}
-
-// sameKey compares two RSA keys, which have two encodings (RFC 6376 §3.6.1 and
-// what OpenSSL writes).
-func sameKey(a, b string) bool {
-	ka, kb := rsaKey(a), rsaKey(b)
-	return ka != nil && kb != nil && ka.Equal(kb)
-}
-
-func rsaKey(p string) *rsa.PublicKey {
-	der, err := base64.StdEncoding.DecodeString(p)
-	if err != nil {
-		return nil
-	}
-	if k, err := x509.ParsePKIXPublicKey(der); err == nil {
-		pub, _ := k.(*rsa.PublicKey)
-		return pub
-	}
-	pub, _ := x509.ParsePKCS1PublicKey(der)
-	return pub
-}
-
-func rsaBits(record string) int {
-	tags, _ := parseTags(record)
-	if k := rsaKey(tags["p"]); k != nil {
-		return k.N.BitLen()
-	}
-	return 0
-}
-
-// hasFlag looks for a word in a list with colons.
-func hasFlag(list, word string) bool {
-	for w := range strings.SplitSeq(list, ":") {
-		if strings.EqualFold(strings.TrimSpace(w), word) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxTags bounds what is read of one record.
-const maxTags = 64
-
-// parseTags reads a list of tags such as v=DKIM1; p=… (RFC 6376 §3.2).
-func parseTags(text string) (map[string]string, error) {
-	tags := map[string]string{}
-	for part := range strings.SplitSeq(text, ";") {
-		if strings.TrimSpace(part) == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(part, "=")
-		name = strings.TrimSpace(name)
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return tags, fmt.Errorf("%s is no tag", quoted(strings.TrimSpace(part)))
-		}
-		if _, twice := tags[name]; twice {
-			return tags, fmt.Errorf("%s= is there twice", shown(name))
-		}
-		if len(tags) == maxTags {
-			return tags, errors.New("too many tags")
-		}
-		tags[name] = strings.TrimSpace(value)
-	}
-	return tags, nil
 }
 
 // sample signs a message that is sent to nobody and verifies it as a receiver

@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// maxTags bounds what is read of one record.
+const maxTags = 64
+
 // A dmarcRecord is what a DMARC policy record says (RFC 9989 §4.7). Tags that are
 // not known are ignored, among them pct, rf and ri of the older RFC 7489.
 type dmarcRecord struct {

@@ -96,16 +96,3 @@ func FuzzDMARC(f *testing.F) {
 		}
 	})
 }
-
-func FuzzTags(f *testing.F) {
-	for _, s := range []string{"v=DKIM1; k=rsa; p=AAAA", "p", "=;", "a=b;a=c", "v=DKIM1; p=A B C"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		tags, err := parseTags(text)
-		if err == nil && len(tags) > maxTags {
-			t.Fatalf("%d tags", len(tags))
-		}
-		_ = keyFault(text, "v=DKIM1; k=rsa; p=AAAA")
-	})
-}
