@@ -85,6 +85,20 @@ func attemptOf(a *queue.Attempt) *v1.Attempt {
 	if !a.Reply.Enhanced.IsZero() {
 		v.Enhanced = a.Reply.Enhanced.String()
 	}
+	for i := range a.Setbacks {
+		v.Setbacks = append(v.Setbacks, setbackOf(&a.Setbacks[i]))
+	}
+	return v
+}
+
+func setbackOf(b *queue.Setback) v1.Setback {
+	v := v1.Setback{Host: b.Host, Stage: string(b.Stage), TLSPolicy: b.TLSPolicy, TLSFault: b.TLSFault, Said: b.Said}
+	if b.Addr.IsValid() {
+		v.Address = b.Addr.String()
+	}
+	if b.Local.IsValid() {
+		v.Local = b.Local.String()
+	}
 	return v
 }
 

@@ -239,6 +239,7 @@ var advice = map[Class]string{
 	ClassExpired:         "It could not be delivered in time. The last answer was: {detail}.",
 	ClassSystemTemp:      "{Host} has trouble of its own. {retry}",
 	ClassLocalTemp:       "This relay has trouble of its own; see its log. {retry}",
+	ClassLocalStaging:    "This relay sends nothing to {rcpt}, because it is set to staging: see staging.allow, staging.redirect and staging.discard. If the mail is to go there, send it again, or release it, from a relay that is not.",
 	ClassOtherTemp:       "{Host} did not take the message for now. {retry}",
 	ClassOtherPerm:       "{Host} refuses the message for good. See the reply for its reason.",
 }

@@ -16,7 +16,7 @@ var adviceClasses = []queue.Class{
 	queue.ClassAuthNone, queue.ClassAuthSPF, queue.ClassAuthDKIM, queue.ClassAuthDMARC, queue.ClassAuthAlign,
 	queue.ClassAuthPTR, queue.ClassContentSpam, queue.ClassContentVirus, queue.ClassContentFormat, queue.ClassSize,
 	queue.ClassPolicyRecipient, queue.ClassRelayDenied, queue.ClassSenderInvalid, queue.ClassRouteAuth, queue.ClassRouteBad, queue.ClassContentUTF8, queue.ClassLoop,
-	queue.ClassProtocol, queue.ClassExpired, queue.ClassSystemTemp, queue.ClassLocalTemp, queue.ClassOtherTemp, queue.ClassOtherPerm,
+	queue.ClassProtocol, queue.ClassExpired, queue.ClassSystemTemp, queue.ClassLocalTemp, queue.ClassLocalStaging, queue.ClassOtherTemp, queue.ClassOtherPerm,
 }
 
 func TestEveryClassHasAdvice(t *testing.T) {

@@ -39,7 +39,7 @@ func FactsOf(m *Message, r *Recipient, a *Attempt, reason string) AdviceFacts {
 // is of the last attempt, since it says more.
 func AdviceClass(r *Recipient) Class {
 	switch {
-	case r.State == StateSuppressed:
+	case r.State == StateSuppressed && r.Class != ClassLocalStaging:
 		return ClassRcptSuppressed
 	case r.Class != ClassNone:
 		return r.Class

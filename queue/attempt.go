@@ -129,6 +129,24 @@ type Attempt struct {
 	TLSPolicy string
 	TLSFault  string
 
+	// Setbacks are the sessions before the one that decided, in their order, which
+	// ended by a temporary reply or a fault of TLS; MaxSetbacks at most.
+	Setbacks []Setback
+
 	Reports bool // the next hop took over the duty to report (RFC 3461 §5.2.1)
 	InDoubt bool // the final dot was sent and no reply to it was read
+}
+
+// MaxSetbacks is how many setbacks of an attempt are kept.
+const MaxSetbacks = 5
+
+// Setback is a session of an attempt that decided nothing.
+type Setback struct {
+	Host      string
+	Addr      netip.AddrPort
+	Local     netip.Addr
+	Stage     Stage
+	TLSPolicy string // as in Attempt
+	TLSFault  string
+	Said      string // the peer's reply with its codes, or our words; at most 512 bytes
 }

@@ -50,7 +50,8 @@ const (
 	ClassProtocol        Class = "protocol"
 	ClassExpired         Class = "expired"
 	ClassSystemTemp      Class = "system.temp"
-	ClassLocalTemp       Class = "local.temp" // our own trouble
+	ClassLocalTemp       Class = "local.temp"    // our own trouble
+	ClassLocalStaging    Class = "local.staging" // kept back, since this is no relay for production
 	ClassOtherTemp       Class = "other.temp"
 	ClassOtherPerm       Class = "other.perm"
 )

@@ -295,6 +295,7 @@ const (
 	RecordStats       RecordKind = "stats"
 	RecordFeedback    RecordKind = "feedback" // see relay/feedback
 	RecordAlert       RecordKind = "alert"    // see relay/alert
+	RecordACME        RecordKind = "acme"     // see cmd/internal/acme
 )
 
 // Record is a small versioned value, at most 64 KiB.

@@ -233,6 +233,19 @@ type Attempt struct {
 	Reply     string    `json:"reply,omitempty" doc:"The peer's words; lines are joined by a line feed."`
 	Error     string    `json:"error,omitempty" doc:"Our words, where no reply decided."`
 	InDoubt   bool      `json:"in_doubt,omitempty"`
+	Setbacks  []Setback `json:"setbacks,omitempty" doc:"Sessions before it that decided nothing, in their order."`
+}
+
+// Setback is a session of an attempt that ended by a temporary reply or a fault
+// of TLS, after which another one was tried.
+type Setback struct {
+	Host      string `json:"host,omitempty"`
+	Address   string `json:"address,omitempty"`
+	Local     string `json:"local,omitempty" doc:"The address we sent from."`
+	Stage     string `json:"stage"`
+	TLSPolicy string `json:"tls_policy,omitempty" doc:"What was asked of the connection." example:"mta-sts"`
+	TLSFault  string `json:"tls_fault,omitempty" doc:"What failed of it, as a result type of RFC 8460." example:"certificate-expired"`
+	Said      string `json:"said,omitempty" doc:"The peer's reply, or our words."`
 }
 
 // Event is one change of state.

@@ -9,6 +9,7 @@ type Site struct {
 	Connections int        `json:"connections" doc:"In use now."`
 	Most        int        `json:"most_connections" doc:"That may be in use now."`
 	PerMinute   float64    `json:"per_minute,omitempty" doc:"Messages that may go to it in a minute; absent: no limit."`
+	Messages    int        `json:"messages_per_connection,omitempty" doc:"Messages over one connection before it is closed, by what is known of the site; absent: as many as delivery.messages_per_connection says."`
 	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"Nothing goes to it until then."`
 	Class       string     `json:"class,omitempty" doc:"The reason class for which it is paused, if it is known." example:"block.ip"`
 	Recovered   float64    `json:"recovered" doc:"How far its limits have come back since it last refused more, from 0 to 1."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	v1 "postrider/api/v1"
 )
@@ -34,13 +35,17 @@ func printSites(out io.Writer, list v1.SiteList) error {
 		fmt.Fprintln(out, "Nothing goes anywhere at the moment, and nobody refused anything lately.")
 		return nil
 	}
-	t := newTable(out, "SITE", "CONNECTIONS", "A MINUTE", "RECOVERED", "PAUSED UNTIL", "FOR")
+	t := newTable(out, "SITE", "CONNECTIONS", "MESSAGES EACH", "A MINUTE", "RECOVERED", "PAUSED UNTIL", "FOR")
 	for _, s := range list.Data {
 		rate := "any"
 		if s.PerMinute > 0 {
 			rate = fmt.Sprintf("%.3g", s.PerMinute)
 		}
-		t.row(s.Site, fmt.Sprintf("%d of %d", s.Connections, s.Most), rate, fmt.Sprintf("%.0f %%", 100*s.Recovered), s.PausedUntil, s.Class)
+		each := "-"
+		if s.Messages > 0 {
+			each = strconv.Itoa(s.Messages)
+		}
+		t.row(s.Site, fmt.Sprintf("%d of %d", s.Connections, s.Most), each, rate, fmt.Sprintf("%.0f %%", 100*s.Recovered), s.PausedUntil, s.Class)
 	}
 	if err := t.flush(); err != nil {
 		return err

@@ -146,6 +146,17 @@ type wireAttempt struct {
 	Error    text           `json:"error,omitempty"`
 	Reports  bool           `json:"reports,omitempty"`
 	InDoubt  bool           `json:"in_doubt,omitempty"`
+	Setbacks []wireSetback  `json:"setbacks,omitempty"`
+}
+
+type wireSetback struct {
+	Host   text           `json:"host,omitempty"`
+	Addr   netip.AddrPort `json:"addr,omitzero"`
+	Local  netip.Addr     `json:"local,omitzero"`
+	Stage  text           `json:"stage,omitempty"`
+	Policy text           `json:"tls_policy,omitempty"`
+	Fault  text           `json:"tls_fault,omitempty"`
+	Said   text           `json:"said,omitempty"`
 }
 
 type wireKey struct {
@@ -327,8 +338,18 @@ func wireAttemptOf(a *queue.Attempt) *wireAttempt {
 		Number: a.Number, Start: instant{a.Start}, Took: int64(a.Took), Site: text(a.Site), Host: text(a.Host), Addr: a.Addr,
 		TLS: text(a.TLS), TLSPeer: text(a.TLSPeer), Stage: text(a.Stage), Code: a.Reply.Code, Enhanced: a.Reply.Enhanced,
 		Text: text(a.Reply.Text), Command: text(a.Reply.Command), Error: text(a.Error), Reports: a.Reports, InDoubt: a.InDoubt,
-		Policy: text(a.TLSPolicy), Fault: text(a.TLSFault), Local: a.Local,
+		Policy: text(a.TLSPolicy), Fault: text(a.TLSFault), Local: a.Local, Setbacks: wireSetbacksOf(a.Setbacks),
 	}
+}
+
+func wireSetbacksOf(all []queue.Setback) (ws []wireSetback) {
+	for i := range all {
+		b := &all[i]
+		ws = append(ws, wireSetback{
+			Host: text(b.Host), Addr: b.Addr, Local: b.Local, Stage: text(b.Stage), Policy: text(b.TLSPolicy), Fault: text(b.TLSFault), Said: text(b.Said),
+		})
+	}
+	return ws
 }
 
 func wireEventOf(v *queue.Event) *wireEvent {
@@ -432,8 +453,19 @@ func (w *wireAttempt) attempt() *queue.Attempt {
 		TLS: string(w.TLS), TLSPeer: string(w.TLSPeer), Stage: queue.Stage(w.Stage),
 		Reply: queue.Reply{Code: w.Code, Enhanced: w.Enhanced, Text: string(w.Text), Command: string(w.Command)},
 		Error: string(w.Error), Reports: w.Reports, InDoubt: w.InDoubt,
-		TLSPolicy: string(w.Policy), TLSFault: string(w.Fault), Local: w.Local,
+		TLSPolicy: string(w.Policy), TLSFault: string(w.Fault), Local: w.Local, Setbacks: setbacksOf(w.Setbacks),
 	}
+}
+
+func setbacksOf(ws []wireSetback) (all []queue.Setback) {
+	for i := range ws[:min(len(ws), queue.MaxSetbacks)] {
+		w := &ws[i]
+		all = append(all, queue.Setback{
+			Host: string(w.Host), Addr: w.Addr, Local: w.Local, Stage: queue.Stage(w.Stage),
+			TLSPolicy: string(w.Policy), TLSFault: string(w.Fault), Said: string(w.Said),
+		})
+	}
+	return all
 }
 
 func (w *wireEvent) event() *queue.Event {

@@ -131,12 +131,31 @@ func (e *Encoder) Attempt(a *queue.Attempt) {
 	e.String(a.Reply.Command)
 	e.String(a.Error)
 	more := a.Local.IsValid() || a.TLSPolicy != "" || a.TLSFault != ""
-	e.Byte(Bits(a.InDoubt, a.Reports, more))
+	e.Byte(Bits(a.InDoubt, a.Reports, more, len(a.Setbacks) > 0))
 	if more {
 		local, _ := a.Local.MarshalBinary() // never fails
 		e.Bytes(local)
 		e.String(a.TLSPolicy)
 		e.String(a.TLSFault)
+	}
+	if len(a.Setbacks) > 0 {
+		e.setbacks(a.Setbacks)
+	}
+}
+
+func (e *Encoder) setbacks(all []queue.Setback) {
+	e.Uint(uint64(len(all)))
+	for i := range all {
+		b := &all[i]
+		e.String(b.Host)
+		addr, _ := b.Addr.AppendBinary(nil) // never fails
+		e.Bytes(addr)
+		local, _ := b.Local.MarshalBinary() // never fails
+		e.Bytes(local)
+		e.String(string(b.Stage))
+		e.String(b.TLSPolicy)
+		e.String(b.TLSFault)
+		e.String(b.Said)
 	}
 }
 
@@ -167,7 +186,34 @@ func (d *Decoder) Attempt() *queue.Attempt {
 		a.TLSPolicy = d.String()
 		a.TLSFault = d.String()
 	}
+	if flags&8 != 0 { // not written by version 1.2 and before
+		a.Setbacks = d.setbacks()
+	}
 	return a
+}
+
+func (d *Decoder) setbacks() []queue.Setback {
+	n := d.Uint()
+	if n == 0 || n > queue.MaxSetbacks {
+		d.Fail()
+		return nil
+	}
+	all := make([]queue.Setback, n)
+	for i := range all {
+		b := &all[i]
+		b.Host = d.String()
+		if b.Addr.UnmarshalBinary(d.Raw()) != nil {
+			d.Fail()
+		}
+		if b.Local.UnmarshalBinary(d.Raw()) != nil {
+			d.Fail()
+		}
+		b.Stage = queue.Stage(d.String())
+		b.TLSPolicy = d.String()
+		b.TLSFault = d.String()
+		b.Said = d.String()
+	}
+	return all
 }
 
 // Event writes all of v but its message, account and position, which are known

@@ -44,6 +44,10 @@ func full() (m queue.Message, r queue.Recipient, v queue.Event) {
 			Reply: queue.Reply{Code: 550, Enhanced: queue.Enhanced{5, 1, 1}, Text: "no\nsuch", Command: "RCPT"},
 			Error: "e", InDoubt: true, Reports: true,
 			Local: netip.MustParseAddr("192.0.2.25"), TLSPolicy: "dane", TLSFault: "validation-failure",
+			Setbacks: []queue.Setback{{
+				Host: "h0", Addr: netip.MustParseAddrPort("[2001:db8::2]:25"), Local: netip.MustParseAddr("2001:db8::25"), Stage: queue.StageTLS,
+				TLSPolicy: "mta-sts", TLSFault: "certificate-expired", Said: "too old",
+			}, {Host: "h1", Stage: queue.StageGreeting, Said: "421 busy"}},
 		},
 	}
 	v = queue.Event{
@@ -74,7 +78,7 @@ func first(m queue.Message) queue.Message {
 
 // early is a as it was before attempts had more facts.
 func early(a queue.Attempt) *queue.Attempt {
-	a.Local, a.TLSPolicy, a.TLSFault = netip.Addr{}, "", ""
+	a.Local, a.TLSPolicy, a.TLSFault, a.Setbacks = netip.Addr{}, "", "", nil
 	return &a
 }
 
@@ -86,7 +90,8 @@ func queued(m *queue.Message) queue.Event {
 // encode writes what codec is for, one value each, with its version.
 func encode() map[string][]byte {
 	m, r, v := full()
-	q, plain, policed := queued(&m), first(m), *r.Last
+	q, plain, policed, setBack := queued(&m), first(m), *r.Last, *r.Last
+	policed.Setbacks = nil
 	r.Last, v.Attempt = early(policed), early(policed)
 	strict := queue.Message{Envelope: queue.Envelope{RequireTLS: true}}
 	promised := queue.Message{Envelope: queue.Envelope{RequireTLS: true, StrictTLS: true}}
@@ -98,6 +103,7 @@ func encode() map[string][]byte {
 		"requiretls":      func(e *codec.Encoder) { e.Message(&promised) },
 		"recipient":       func(e *codec.Encoder) { e.Recipient(&r) },
 		"policed-attempt": func(e *codec.Encoder) { e.Attempt(&policed) },
+		"late-attempt":    func(e *codec.Encoder) { e.Attempt(&setBack) },
 		"attempt":         func(e *codec.Encoder) { e.Attempt(r.Last) }, "event": func(e *codec.Encoder) { e.Event(&v) },
 		"queued": func(e *codec.Encoder) { e.Event(&q) }, "new-recipient": func(e *codec.Encoder) { e.Recipient(&least) },
 		"empty-message": func(e *codec.Encoder) { e.Message(new(queue.Message)) },
@@ -138,7 +144,8 @@ func TestVersion1IsWrittenAsEver(t *testing.T) {
 func TestWordsRoundTrip(t *testing.T) {
 	t.Parallel()
 	m, r, v := full()
-	q, policed := queued(&m), *r.Last
+	q, policed, setBack := queued(&m), *r.Last, *r.Last
+	policed.Setbacks = nil
 	r.Last, v.Attempt = early(policed), early(policed)
 	b := encode()
 	same := func(name string, got, want any, err error) {
@@ -178,6 +185,9 @@ func TestWordsRoundTrip(t *testing.T) {
 	d = read("policed-attempt")
 	same("attempt with more facts", d.Attempt(), &policed, d.Done())
 
+	d = read("late-attempt")
+	same("attempt at the second host", d.Attempt(), &setBack, d.Done())
+
 	d = read("event")
 	gotV := d.Event(m.ID)
 	v.Account = ""
@@ -199,7 +209,7 @@ func FuzzDecode(f *testing.F) {
 			f.Add(byte(1), b[1:])
 		case "event", "queued":
 			f.Add(byte(2), b[1:])
-		case "attempt", "policed-attempt":
+		case "attempt", "policed-attempt", "late-attempt":
 			f.Add(byte(3), b[1:])
 		}
 	}

@@ -78,6 +78,7 @@ var policies = map[queue.Class]policy{
 	queue.ClassExpired:         {},
 	queue.ClassSystemTemp:      {},
 	queue.ClassLocalTemp:       {retry5xx: true},
+	queue.ClassLocalStaging:    {},
 	queue.ClassOtherTemp:       {},
 	queue.ClassOtherPerm:       {}, // words that nobody knows may be about us
 }

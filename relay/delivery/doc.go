@@ -50,6 +50,12 @@
 // the suspension ends, and served every half minute, so that what has come to
 // its end meanwhile expires.
 //
+// # Who gets nothing
+//
+// Where the relay is set to staging, intake keeps mail from those who must not get
+// it. What was accepted before is looked at here ([Options.KeepBack]), right before
+// it would be attempted, and held.
+//
 // It leaves to others: the meaning of replies (relay/bounce), the pace
 // (relay/throttle), the dialog (relay/outbound), reports and folders (events).
 package delivery

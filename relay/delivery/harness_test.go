@@ -35,6 +35,8 @@ mx.a     A 8.8.4.1
 b        MX 10 mx.b
 mx.b     A 8.8.4.2
 also-b   MX 10 mx.b
+two      MX 10 mx.a
+         MX 20 mx.b
 dead     MX 10 mx.dead
 mx.dead  A 8.8.4.9
 null     MX 0 .

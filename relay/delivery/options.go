@@ -82,6 +82,9 @@ type Hooks struct {
 	// InDoubt is called for each recipient whose final dot got no reply
 	// (again false), or who got what may be a second copy (again true).
 	InDoubt func(again bool)
+	// Site is called with the time that sending a message to a site took,
+	// connecting included.
+	Site func(site string, took time.Duration)
 }
 
 // Options are what a Dispatcher needs. Store, Router, Sender and Classifier are
@@ -115,6 +118,10 @@ type Options struct {
 	// Suspensions says which mail waits because its destination is suspended;
 	// nil: none does.
 	Suspensions Suspensions
+
+	// KeepBack says why an address must not be sent to whatever is queued, empty if
+	// it may; nil: all may. What it keeps is held. It must be quick.
+	KeepBack func(m *queue.Message, a queue.Address) (reason string)
 
 	Workers     int            // attempts at a time; 0: 64
 	Holder      string         // this node's name; empty: Hostname

@@ -31,6 +31,7 @@ func (d *Dispatcher) conclude(ctx context.Context, r *run, next hops, results []
 		ss = append(ss, s)
 	}
 	opinion.overhear(d.o.Classifier, r.setbacks)
+	opinion.count(d.o.Classifier, r.endings)
 	paused := d.tellSite(ctx, r, opinion, now)
 	r.warm = err == nil && opinion.reached && !paused
 	if r.warm && len(left) == 0 {
@@ -55,6 +56,7 @@ func ourDoing(res *outbound.RecipientResult, err error) bool {
 func (d *Dispatcher) outcome(r *run, rc *queue.Recipient, next hops, res *outbound.RecipientResult) (s queue.Settlement, v bounce.Verdict) {
 	a := res.Attempt
 	a.Number, a.Site = rc.Attempts+1, next.site
+	a.Setbacks = setbacksOf(r.setbacks, &a)
 	if res.Outcome == outbound.Accepted {
 		a.Reports = res.DSNPassed
 		s = queue.Settlement{
@@ -190,6 +192,9 @@ func (d *Dispatcher) abandon(ctx context.Context, r *run, rs []*queue.Recipient,
 type siteOpinion struct {
 	reached, failed, slowed bool
 
+	connection int  // messages that a connection took before the site ended it
+	enough     bool // they were as many as it takes, as it said
+
 	rest  time.Duration // for which it is to be left alone
 	class queue.Class   // why, or why nothing reached it
 }
@@ -216,16 +221,54 @@ func (o *siteOpinion) hear(res *outbound.RecipientResult, v *bounce.Verdict) {
 
 // overhear heeds that the site gets too much also where the mail got through in
 // the end: over another connection, or at another host.
-func (o *siteOpinion) overhear(c *bounce.Classifier, setbacks []queue.Attempt) {
+func (o *siteOpinion) overhear(c *bounce.Classifier, setbacks []outbound.Setback) {
 	for i := range setbacks {
-		if c.Classify(&setbacks[i], bounce.History{Tries: 1}).Site == bounce.SiteSlow {
+		b := &setbacks[i]
+		if !b.Enough && c.Classify(&b.Attempt, bounce.History{Tries: 1}).Site == bounce.SiteSlow {
 			o.slowed = true
 		}
 	}
 }
 
+// count heeds after how many messages the site ends connections. One that it
+// ended since it gets too much at all says nothing of that.
+func (o *siteOpinion) count(c *bounce.Classifier, endings []outbound.Ending) {
+	for i := range endings {
+		e := &endings[i]
+		if !e.Said && e.Reply.Code != 0 {
+			a := queue.Attempt{Stage: queue.StageMail, Reply: e.Reply}
+			if c.Classify(&a, bounce.History{Tries: 1}).Site != bounce.SiteNothing {
+				continue
+			}
+		}
+		o.connection, o.enough = e.Messages, e.Said
+	}
+}
+
+// setbacksOf is what the record of an attempt says of the sessions before the one
+// that decided.
+func setbacksOf(all []outbound.Setback, decided *queue.Attempt) (out []queue.Setback) {
+	for i := range all {
+		a := &all[i].Attempt
+		if a.Addr == decided.Addr && a.Stage == decided.Stage && a.Reply == decided.Reply && a.Error == decided.Error {
+			continue
+		}
+		said := a.Error
+		if a.Reply.Code != 0 {
+			said = a.Reply.String()
+		}
+		out = append(out, queue.Setback{
+			Host: a.Host, Addr: a.Addr, Local: a.Local, Stage: a.Stage, TLSPolicy: a.TLSPolicy, TLSFault: a.TLSFault, Said: clip(said, 512),
+		})
+		if len(out) == queue.MaxSetbacks {
+			break
+		}
+	}
+	return out
+}
+
 func (o *siteOpinion) report() throttle.Report {
-	r := throttle.Report{Rest: o.rest}
+	r := throttle.Report{Rest: o.rest, Connection: o.connection, Enough: o.enough}
 	switch {
 	case o.slowed:
 		r.Result = throttle.Slowed

@@ -25,6 +25,7 @@ func (d *Dispatcher) deliver(ctx context.Context, r *run, next hops, prefix []by
 		heedProvider(&t.TLS, &r.permit, r.way.chain.TLS)
 		res := sender.Deliver(ctx, t, d.transaction(r, open, prefix))
 		r.setbacks = append(r.setbacks, res.Setbacks...)
+		r.endings = append(r.endings, res.Endings...)
 		var left []int
 		for k, i := range open {
 			before := results[i].Outcome
@@ -93,6 +94,9 @@ func (d *Dispatcher) transaction(r *run, which []int, prefix []byte) *outbound.T
 		// Opening is quick; what was opened is read under the transaction's own
 		// limits.
 		return d.o.Store.OpenContent(context.Background(), m.Content)
+	}
+	if m.Envelope.EightBit {
+		tx.SevenBit = d.sevenBit(r)
 	}
 	tx.BeforeDot = func(ctx context.Context, accepted []queue.RecipientID) error {
 		r.marked = true

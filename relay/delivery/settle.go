@@ -69,11 +69,15 @@ func (d *Dispatcher) tell(ctx context.Context, r *run, rc *queue.Recipient, s *q
 	if !d.o.Logger.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 16)
+	m := &r.lease.Message
+	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
-		slog.String("id", r.lease.Message.ID.String()),
+		slog.String("id", m.ID.String()),
+		slog.String("message_id", m.Header.MessageID),
+		slog.String("from", d.o.MaskAddress(m.Envelope.ReversePath)),
 		slog.String("rcpt", d.o.MaskAddress(rc.Address)),
-		slog.String("domain", strings.ToLower(rc.Address.Domain)))
+		slog.String("domain", strings.ToLower(rc.Address.Domain)),
+		slog.Duration("delay", d.o.Now().Sub(m.AcceptedAt)))
 	if a := s.Attempt; a != nil {
 		attrs = append(attrs, slog.String("site", a.Site), slog.String("hop", a.Host), slog.Int("attempt", a.Number),
 			slog.String("stage", string(a.Stage)), slog.Duration("took", a.Took))

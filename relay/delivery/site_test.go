@@ -180,3 +180,21 @@ func TestManyLanesOfOneSiteTakeTurnsByAccount(t *testing.T) {
 		t.Errorf("%d messages over %d connections", c.Messages, c.Connections)
 	}
 }
+
+func TestTheTimeThatSitesTakeIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.hop(addrA, smtpsim.Options{})
+	told := make(chan string, 8)
+	w.options.Hooks.Site = func(site string, took time.Duration) {
+		if took > 0 {
+			told <- site
+		}
+	}
+	w.start()
+	w.all(w.queue("joe@a.test", "ann@a.test"), queue.StateDelivered)
+	w.tried(w.queue("joe@dead.test"), 1)
+	if a, b := <-told, <-told; a != "a.test" || b != "dead.test" || len(told) > 0 {
+		t.Errorf("told of %q and %q, and of %d more; want each message once", a, b, len(told))
+	}
+}

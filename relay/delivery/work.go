@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postrider/queue"
+	"postrider/relay/outbound"
 	"postrider/relay/throttle"
 )
 
@@ -35,7 +36,8 @@ type run struct {
 	settled bool               // settling has begun, or nothing is to be settled
 	warm    bool               // the site answered and may be sent more
 
-	setbacks []queue.Attempt    // sessions that ended with a refusal, whatever came after
+	setbacks []outbound.Setback // sessions that came to nothing, whatever came after
+	endings  []outbound.Ending  // connections that the peer ended
 	outcomes []queue.Settlement // of open, if they are still to be recorded
 }
 
@@ -113,15 +115,16 @@ func (d *Dispatcher) another(ctx context.Context, r *run) (queue.Lease, bool) {
 	if stop {
 		return queue.Lease{}, false
 	}
+	// The limits are asked first: what a lease costs is not spent in vain, and a
+	// message that is not sent after all is given back with the permit.
+	if r.permit.Held() && !d.o.Limits.Again(ctx, r.permit, d.o.Now()) {
+		return queue.Lease{}, false
+	}
 	q := d.leaseRequest(1)
 	q.Lane = r.lease.Lane
 	// The lessor reports the store's errors.
 	leases, _ := d.o.Store.Lease(ctx, q)
 	if len(leases) == 0 {
-		return queue.Lease{}, false
-	}
-	if r.permit.Held() && !d.o.Limits.Again(ctx, r.permit, d.o.Now()) {
-		d.release(ctx, leases[0], nil)
 		return queue.Lease{}, false
 	}
 	return leases[0], true
@@ -159,7 +162,7 @@ func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
 		d.expire(keep, r)
 		return
 	}
-	if !d.holdBack(keep, r) {
+	if !d.keepBack(keep, r) || !d.holdBack(keep, r) {
 		return
 	}
 	d.sortOut(keep, r)
@@ -175,7 +178,11 @@ func (d *Dispatcher) attempt(ctx, keep context.Context, r *run) {
 		return
 	}
 	r.stage = queue.StageConnect
+	began := time.Now()
 	results, err := d.deliver(ctx, r, next, prefix)
+	if d.o.Hooks.Site != nil {
+		d.o.Hooks.Site(next.site, time.Since(began))
+	}
 	d.conclude(keep, r, next, results, err)
 }
 

@@ -42,7 +42,7 @@ func (x *exchange) send(ctx context.Context, content io.Reader, out []byte) *fai
 		_, err := s.conn.Write(b)
 		return err
 	}
-	last, err := stuff(d.tx.Prefix, content, out, *block, write)
+	last, err := stuff(x.form.Prefix, content, out, *block, write)
 	if err != nil {
 		return x.broken(err)
 	}

@@ -116,7 +116,9 @@ func (d *delivery) walk(ctx context.Context, s *session) {
 		}
 		d.p.drop(d, s, true)
 		if f.unacked { // it died while it was idle: no answer, whatever it said last
-			d.setBack(f, s.facts())
+			if f.reply.Temporary() {
+				d.setBack(f, s.facts())
+			}
 		} else {
 			if !f.refusal {
 				sessions++
@@ -226,10 +228,10 @@ func (d *delivery) note(f *failure, from facts) {
 	}
 }
 
-// setBack keeps a temporary reply that ended a session.
+// setBack keeps a temporary reply that ended a session, and what failed of TLS.
 func (d *delivery) setBack(f *failure, from facts) {
-	if f.reply.Temporary() {
-		d.res.Setbacks = append(d.res.Setbacks, d.record(from, f.stage, f.reply, f.text))
+	if f.reply.Temporary() || f.stage == queue.StageTLS || from.fault != "" {
+		d.res.Setbacks = append(d.res.Setbacks, Setback{Attempt: d.record(from, f.stage, f.reply, f.text), Enough: f.enough})
 	}
 }
 

@@ -212,6 +212,7 @@ func (p *Pool) acquire(ctx context.Context, d *delivery) (*session, error) {
 			return s, nil
 		case s != nil:
 			p.drop(d, s, false)
+			d.ended(s, s.messages, nil)
 			return nil, nil
 		case stale != nil:
 			stale.end(true, p.o.Timeouts.Reset)

@@ -48,12 +48,29 @@ type Result struct {
 	Connections  int    // sessions opened anew
 	Transactions int    // in which MAIL was sent
 	TLSFailure   string // why an opportunistic session went on without TLS; empty if it did not
-	// Setbacks are the temporary replies by which sessions ended on the way, also
-	// where the recipients were served by another one after it. Their Number is 0.
-	Setbacks []queue.Attempt
+	// Setbacks are the sessions that came to nothing on the way by a temporary
+	// reply or a fault of TLS, also where the recipients were served by another one
+	// after it.
+	Setbacks []Setback
+	// Endings are the connections that the peer ended, or over which it took no
+	// more, after it had taken some messages over them.
+	Endings []Ending
 	// EightBitUnoffered says that octets above 127 were sent to a peer that does
 	// not offer 8BITMIME.
 	EightBitUnoffered bool
+}
+
+// Setback is a session that decided about nobody.
+type Setback struct {
+	Attempt queue.Attempt // its Number is 0
+	Enough  bool          // the peer took no more messages over the connection, and said so
+}
+
+// Ending is the end of a connection by the peer.
+type Ending struct {
+	Messages int         // transactions that it took over the connection before; 1 at least
+	Reply    queue.Reply // to the next one; zero if it closed the connection
+	Said     bool        // the reply says that they were as many as a connection may have
 }
 
 // RecipientResult says what became of one recipient.
@@ -89,6 +106,7 @@ type failure struct {
 	ours      error // not the peer's doing: ends the call
 	transient bool  // of TLS: by the network rather than by TLS
 	unacked   bool  // no reply to a command of the transaction was read
+	enough    bool  // the peer says that it takes no more messages over this connection
 }
 
 // clipText makes text fit into n bytes of valid UTF-8 without control characters.

@@ -183,6 +183,10 @@ type Transaction struct {
 	// Open opens the content. It is called once for each transaction, and what
 	// it returned is closed.
 	Open func() (io.ReadCloser, error)
+	// SevenBit makes another form of the content, for a peer that takes no octets
+	// above 127 although the envelope has EightBit; false: it cannot be made, and
+	// the content is sent as it is. nil: it always is.
+	SevenBit func(ctx context.Context) (Form, bool, error)
 	// BeforeDot is called when the content has been sent but for its last block,
 	// with the recipients that the peer has accepted. If it fails no dot is sent
 	// and the connection is closed. nil means that there is nothing to mark.

@@ -15,6 +15,7 @@ type exchange struct {
 	d *delivery
 	s *session
 
+	form     Form
 	commands []byte
 	ends     []int // of each command in commands
 	said     int   // commands sent, if one at a time
@@ -33,14 +34,18 @@ const longGroup = 8 << 10
 // transact sends the content to the recipients of chunk. Whoever it does not
 // decide about stays open.
 func (d *delivery) transact(ctx context.Context, s *session, chunk []int) *failure {
-	content, err := d.tx.Open()
+	form, err := d.form(ctx, s)
+	if err != nil {
+		return &failure{stage: queue.StageMail, ours: err}
+	}
+	content, err := form.Open()
 	if err != nil {
 		return &failure{stage: queue.StageMail, ours: fmt.Errorf("open content: %w", err)}
 	}
 	defer content.Close()
 	out := d.p.outs.Get().(*[]byte)
 	defer d.p.outs.Put(out)
-	x := exchange{d: d, s: s, reset: s.needsReset}
+	x := exchange{d: d, s: s, form: form, reset: s.needsReset}
 	x.compose((*out)[:0], chunk)
 	if len(x.rcpts) == 0 {
 		return nil
@@ -51,9 +56,6 @@ func (d *delivery) transact(ctx context.Context, s *session, chunk []int) *failu
 	ready, f := x.converse()
 	if f != nil || !ready {
 		return f
-	}
-	if d.tx.Envelope.EightBit && !s.caps.eightBit {
-		d.res.EightBitUnoffered = true
 	}
 	return x.send(ctx, content, *out)
 }
@@ -69,7 +71,7 @@ func (x *exchange) compose(b []byte, chunk []int) {
 		b = append(b, "RSET\r\n"...)
 		end()
 	}
-	b, err := appendMail(b, &d.tx.Envelope, d.tx.Size, &s.caps, utf8, d.target.TLS.RequireTLS)
+	b, err := appendMail(b, &d.tx.Envelope, x.form.Size, &s.caps, utf8, d.target.TLS.RequireTLS)
 	if err != nil {
 		for len(d.open) > 0 {
 			d.decideOurselves(d.open[0], s.facts(), queue.StageMail, queue.Enhanced{5, 1, 7}, err.Error())
@@ -200,7 +202,7 @@ func (x *exchange) mail() (ok bool, f *failure) {
 	if f == nil {
 		f = x.unfit(queue.StageMail, raw, "MAIL")
 	}
-	if f != nil {
+	if f = x.heedEnough(raw, f); f != nil {
 		f.unacked = true
 		return false, f
 	}

@@ -18,7 +18,7 @@ import (
 // Server's names, now, and by the Server's authority, which is sent behind it.
 type Certificate struct {
 	Names               []string  // DNS names and IP addresses; nil: the Server's
-	NotBefore, NotAfter time.Time // zero: an hour ago, in 30 days
+	NotBefore, NotAfter time.Time // zero: an hour ago, in 89 days
 	SelfSigned          bool      // by no authority
 	Stranger            bool      // by an authority that nobody knows
 	Intermediate        bool      // by an authority below the Server's, sent along; the Server's own is not
@@ -38,7 +38,7 @@ func (s *Server) Issue(c Certificate) (tls.Certificate, error) {
 		c.NotBefore = now.Add(-time.Hour)
 	}
 	if c.NotAfter.IsZero() {
-		c.NotAfter = now.Add(30 * 24 * time.Hour)
+		c.NotAfter = now.Add(89 * 24 * time.Hour)
 	}
 	by, err := s.authority, error(nil)
 	switch {

@@ -30,6 +30,8 @@ const (
 	shardCount = 64
 	// activeFor is for how long records are read after a site was asked for.
 	activeFor = 5 * time.Second
+	// readPaced is how often those of sites are read that refuse at times.
+	readPaced = 250 * time.Millisecond
 	// writeEvery and writeAlone bound how often a shard is written: with other
 	// nodes, and without.
 	writeEvery = 200 * time.Millisecond
@@ -58,7 +60,11 @@ func (s *Sites) joined(now time.Time) bool {
 // use notes that a site is in use.
 func (c *common) use(st *site, now time.Time) {
 	if c.running {
-		c.shards[st.shard].active = now
+		d := &c.shards[st.shard]
+		d.active = now
+		if !st.pace.slowed.IsZero() {
+			d.paced = now
+		}
 	}
 }
 

@@ -15,9 +15,18 @@
 // of messages that are on their way counts once: what was sent before we slowed
 // down says nothing after it. Then the rate comes back, counted in messages that
 // the site takes and only while the limit holds mail back: fast at first, slowly
-// near what was refused, with care just beyond, and ever faster after that. Fewer
-// transactions at a time are used if going slower did not help. A refusal is
-// forgotten after three days. The floor is a message a minute.
+// near what was refused, with care just beyond, and ever faster after that. It
+// takes a hundred messages, or up to 250 if more than one was refused
+// with the last round, so about one in a hundred is. Messages come evenly, for
+// receivers count them by the second: being late is made up for by a quarter of a
+// second's at the most, and after a refusal by none. Fewer transactions at a time
+// are used if going slower did not help. A refusal is forgotten after three days.
+// The floor is a message a minute.
+//
+// A site that says that a connection had enough messages, or ends two in a row
+// after as many, gets so many over each from then on, and a quarter of that more
+// for each hour without another word, up to the ceiling. It is not slowed down
+// for that.
 //
 // # When nothing goes
 //
@@ -34,9 +43,10 @@
 // well, all nodes that share them keep the limits together, between Start and
 // Drain. Each node has one connection to every site for nothing; the others are
 // taken from the store as slots, some ahead, and given back when they are idle or
-// another node has none. A rate is taken in blocks of half a second. Only one
+// another node has none. A rate is taken in blocks of a quarter of a second. Only one
 // node sends the probe. What one learns the others read within a second, and the
-// more careful record wins.
+// more careful record wins; what is refused until all have slowed down is not held
+// against the slower rate.
 //
 // The slack: where a limit is smaller than the number of nodes, each still has its
 // one connection; for up to five seconds after a node has started there may be

@@ -7,17 +7,21 @@ import (
 
 // How a site's limits move. A site that says that it gets too much is sent
 // gentle times what it refused, and harsh times if it says so again at once.
-// Recovery is counted in messages that it took, so that refusals stay a small
-// part of them: it is fast at first, slow near the rate that was refused, which
-// is reached after recovery messages, careful just beyond, and then ever faster,
-// for the site may have changed its mind.
+// Recovery is counted in messages that it took, for each one that it refused, so
+// that refusals stay a small part of them: it is fast at first, slow near the rate
+// that was refused, which is reached after so many, careful just beyond, and then
+// ever faster, for the site may have changed its mind.
 const (
-	gentle   = 0.85
-	harsh    = 0.5
-	atOnce   = 0.1   // of the recovery
-	doubt    = 0.7   // what such a refusal takes at most from the rate that is aimed at
-	recovery = 300.0 // messages
-	spread   = 0.3   // of the refused rate: how far beyond it the second recovery leads
+	gentle = 0.85
+	harsh  = 0.5
+	atOnce = 0.1 // of the recovery
+	doubt  = 0.7 // what such a refusal takes at most from the rate that is aimed at
+	spread = 0.3 // of the refused rate: how far beyond it the second recovery leads
+	// A recovery takes recoveryEach messages for each one that a round of refusals
+	// cost, so that about one in recoveryEach is refused; within these bounds.
+	recoveryEach  = 100.0
+	recoveryLeast = 100.0
+	recoveryMost  = 250.0
 	// recoveryTime is what recovery takes at rates so low that it would be longer.
 	recoveryTime = time.Hour
 	maxProgress  = 20
@@ -30,6 +34,9 @@ const (
 	// bindingTime is for how long after a limit of ours held something back what
 	// the site takes tells of that limit.
 	bindingTime = 10 * time.Second
+	// oneRefusal is how long it takes until all nodes have slowed down for what one
+	// was refused.
+	oneRefusal = tick + writeEvery
 	// deaf is how many refusals in a row, each of something sent after we slowed
 	// down for the one before, show that slowing down does not help.
 	deaf = 8
@@ -46,9 +53,11 @@ type pace struct {
 	progress            float64 // from low (0) to high (1), and beyond
 	took                bool    // the site took something since
 	refusals            int     // that counted, since it last took something
+	cost, round         float64 // messages refused in rounds before, and in the last one
 
 	epoch uint64    // counts refusals: what was sent before one says nothing after it
 	bound time.Time // when a limit of ours last held something back
+	heard time.Time // when all nodes know of the refusal that began the last row of them
 	moved time.Time // when progress was last counted
 	next  time.Time // theoretical time of the next message
 	seen  gauge
@@ -89,8 +98,14 @@ func (p *pace) connections(ceiling int) int {
 	return int(min(max(n, 1), float64(ceiling)))
 }
 
-// burst is how many messages may come at once: those of a second.
-func burst(rate float64) float64 { return max(1, math.Floor(rate)) }
+// burst is how many messages may come at once: so many as make up for being late
+// by a quarter of a second.
+func burst(rate float64) float64 { return 1 + math.Floor(rate/4) }
+
+// recovery is how many messages it takes to come back to what was refused.
+func (p *pace) recovery() float64 {
+	return min(max(recoveryEach*max(p.cost, p.round), recoveryLeast), recoveryMost)
+}
 
 // wait says when the next message may go; a time not after now: at once.
 func (p *pace) wait(rate float64) time.Time {
@@ -122,7 +137,8 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // accepted counts a message that the site took, and reports whether the limits
 // have moved by a step worth telling others.
-func (p *pace) accepted(now time.Time) (told bool) {
+// It stands for as many as all nodes sent meanwhile: what is not seen here.
+func (p *pace) accepted(now time.Time, ceiling float64, nodes int) (told bool) {
 	p.took, p.refusals = true, 0
 	if p.slowed.IsZero() {
 		return false
@@ -136,13 +152,22 @@ func (p *pace) accepted(now time.Time) (told bool) {
 		p.moved = now
 		return false
 	}
-	step := 1 / recovery
+	step := p.all(min(rate, ceilingOf(ceiling)), nodes, now) / p.recovery()
 	if passed := now.Sub(p.moved); passed > 0 {
 		step = max(step, min(passed, seconds(2/rate)).Seconds()/recoveryTime.Seconds())
 	}
 	before := p.progress
 	p.progress, p.moved = min(p.progress+step, maxProgress), now
 	return math.Floor(before/atOnce) != math.Floor(p.progress/atOnce)
+}
+
+// all is how many messages all nodes sent for each one of this node: the limit is
+// for all of them, and holds them back.
+func (p *pace) all(rate float64, nodes int, now time.Time) float64 {
+	if seen := p.seen.rate(now); nodes > 1 && seen > 0 {
+		return min(max(rate/seen, 1), float64(nodes))
+	}
+	return 1
 }
 
 func (p *pace) forget() {
@@ -156,18 +181,27 @@ func (p *pace) refused(now time.Time, ceiling float64, out, conns, nodes int) {
 	first := p.slowed.IsZero()
 	seen := p.seen.rate(now) * float64(nodes)
 	sent := p.lately(seen, ceiling)
-	share := gentle
-	if !first && p.progress < atOnce || p.refusals > 0 {
+	share, known := gentle, false
+	switch {
+	case first || p.progress >= atOnce && p.refusals == 0:
+		p.cost, p.round = (p.cost+p.round)/2, 0
+		p.heard = now.Add(oneRefusal)
+	case nodes > 1 && now.Before(p.heard):
+		known = true // what was refused is; the others are still about to slow down
+	default:
 		share = harsh
 	}
+	p.round++
 	// While the site takes nothing at all what it refuses says nothing of how
 	// much it would take.
-	if first || p.took {
-		aim := sent
-		if share == harsh {
-			aim = min(max(sent, seen, doubt*p.high), ceilingOf(ceiling))
-		}
-		p.high = aim
+	switch {
+	case !first && !p.took, known:
+	case first && seen == 0: // nothing is known: it may be as many as were on their way
+		p.high = min(max(sent, float64(out*nodes)), ceilingOf(ceiling))
+	case share == harsh:
+		p.high = min(max(sent, seen, doubt*p.high), ceilingOf(ceiling))
+	default:
+		p.high = sent
 	}
 	p.low = max(share*sent, floorRate)
 	p.high = max(p.high, p.low)
@@ -175,7 +209,7 @@ func (p *pace) refused(now time.Time, ceiling float64, out, conns, nodes int) {
 	p.slowed, p.moved, p.progress, p.took = now, now, 0, false
 	p.refusals++
 	p.epoch++
-	p.next = now.Add(seconds(1 / p.low))
+	p.next = now.Add(seconds(burst(p.low) / p.low)) // and nothing at once
 }
 
 // lately is the rate at which messages went: the limit, unless less was seen to
@@ -219,6 +253,8 @@ const (
 	gaugeLeast = 10 * time.Second // of a window with gaugeCount messages
 	gaugeMost  = 30 * time.Second
 	gaugeCount = 20
+	gaugeQuick = 3 * time.Second // of one with gaugeMany
+	gaugeMany  = 150
 	gaugeGap   = 2 * time.Minute // after which it is a new beginning
 )
 
@@ -226,7 +262,7 @@ func (g *gauge) count(now time.Time) {
 	if now.Sub(g.last) > gaugeGap {
 		*g = gauge{begun: now}
 	}
-	if passed := now.Sub(g.begun); passed >= gaugeMost || passed >= gaugeLeast && g.current >= gaugeCount {
+	if passed := now.Sub(g.begun); passed >= gaugeMost || passed >= gaugeLeast && g.current >= gaugeCount || passed >= gaugeQuick && g.current >= gaugeMany {
 		*g = gauge{begun: now, before: g.current, length: passed}
 	}
 	g.current++

@@ -65,7 +65,7 @@ func py(perMinute float64) float64 {
 }
 
 func draw(s *simulation, all count) string {
-	caption := fmt.Sprintf("%.0f messages in 24 hours; %.1f %% of the attempts were refused, %.0f %% of the allowance was used",
+	caption := fmt.Sprintf("%.0f messages in 24 hours; %.1f %% of the attempts were refused, %.1f %% of the allowance was used",
 		all.attempts, 100*all.refusedShare(), 100*all.usedShare())
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13" fill="#222">`+"\n",

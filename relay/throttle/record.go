@@ -25,6 +25,10 @@ type record struct {
 	LowConns  float64 `json:"wc,omitempty"`
 	Progress  float64 `json:"p,omitempty"`
 
+	// When a connection had enough, and after how many messages.
+	Ended int64 `json:"e,omitempty"`
+	Took  int   `json:"t,omitempty"`
+
 	// A node that gets no connection says so, for others to leave it some.
 	Hungry     int64  `json:"g,omitempty"`
 	HungryNode string `json:"n,omitempty"`
@@ -47,6 +51,12 @@ func (r record) join(o record) record {
 	}
 	if o.Hungry > r.Hungry || o.Hungry == r.Hungry && o.HungryNode > r.HungryNode {
 		r.Hungry, r.HungryNode = o.Hungry, o.HungryNode
+	}
+	switch {
+	case o.Ended > r.Ended:
+		r.Ended, r.Took = o.Ended, o.Took
+	case o.Ended == r.Ended:
+		r.Took = min(r.Took, o.Took)
 	}
 	late, early := r, o
 	if o.Slowed > r.Slowed {
@@ -89,7 +99,7 @@ func (r record) news(o record) bool {
 func (r record) over(now time.Time) bool {
 	at := now.UnixMicro()
 	trouble := r.Until > r.Answered && at-r.Until < forgetAfter.Microseconds()
-	slow := r.Slowed > 0 && at-r.Slowed < forgetSlow.Microseconds()
+	slow := max(r.Slowed, r.Ended) > 0 && at-max(r.Slowed, r.Ended) < forgetSlow.Microseconds()
 	answered := r.Answered > 0 && at-r.Answered < forgetAfter.Microseconds()
 	return !trouble && !slow && !answered && at-r.Hungry > hungryFor.Microseconds()
 }
@@ -105,7 +115,10 @@ func (r record) sane() bool {
 	if r.Slowed > 0 && (r.Low <= 0 || r.LowConns < 1 || r.High < r.Low || r.HighConns < r.LowConns || r.Progress > maxProgress) {
 		return false
 	}
-	return r.Until >= 0 && r.Paused >= 0 && r.Lifted >= 0 && r.Answered >= 0 && r.Slowed >= 0 && r.Hungry >= 0 && r.Level >= 0 && len(r.HungryNode) <= 255
+	if r.Took < 0 || r.Took > mostWarm || (r.Ended > 0) != (r.Took > 0) {
+		return false
+	}
+	return r.Ended >= 0 && r.Until >= 0 && r.Paused >= 0 && r.Lifted >= 0 && r.Answered >= 0 && r.Slowed >= 0 && r.Hungry >= 0 && r.Level >= 0 && len(r.HungryNode) <= 255
 }
 
 // shardValue is one value of the cache: the records of many sites.
@@ -129,7 +142,7 @@ func encodeShard(m map[string]record) ([]byte, error) {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	latest := func(k string) int64 { return max(m[k].Until, m[k].Slowed, m[k].Answered) }
+	latest := func(k string) int64 { return max(m[k].Until, m[k].Slowed, m[k].Answered, m[k].Ended) }
 	slices.SortFunc(keys, func(a, b string) int { return int(min(max(latest(b)-latest(a), -1), 1)) })
 	fewer := make(map[string]record)
 	size := 0
@@ -187,6 +200,7 @@ func (st *site) record() record {
 	return record{
 		Until: micros(st.until), Paused: micros(st.paused), Lifted: micros(st.lifted), Level: st.level, Answered: micros(st.answered),
 		Slowed: micros(p.slowed), High: p.high, Low: p.low, HighConns: p.highConns, LowConns: p.lowConns, Progress: p.progress,
+		Ended: micros(st.warmth.ended), Took: st.warmth.took,
 		Hungry: micros(st.share.hungry), HungryNode: st.share.hungryNode,
 	}
 }
@@ -214,6 +228,7 @@ func (st *site) learn(r record, now time.Time) {
 		}
 	}
 	st.share.hungry, st.share.hungryNode = timeOf(all.Hungry), all.HungryNode
+	st.warmth.ended, st.warmth.took = timeOf(all.Ended), all.Took
 	st.learnPace(mine, all, now)
 }
 
@@ -230,6 +245,9 @@ func (st *site) learnPace(mine, all record, now time.Time) {
 		p.took = false
 		p.slowed = timeOf(all.Slowed)
 		p.moved = now
+		if !now.Before(p.heard) {
+			p.heard = p.slowed.Add(oneRefusal)
+		}
 	}
 	p.high, p.low, p.highConns, p.lowConns, p.progress = all.High, all.Low, all.HighConns, all.LowConns, all.Progress
 	st.shrink(before)

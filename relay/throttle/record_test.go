@@ -22,6 +22,9 @@ func anyRecord(r *rand.Rand) throttle.Record {
 		n.High, n.LowConns, n.HighConns = n.Low+r.Float64(), 1, 1+float64(r.IntN(3))
 		n.Progress = float64(r.IntN(3)) / 2
 	}
+	if r.IntN(2) == 0 {
+		n.Ended, n.Took = 1+r.Int64N(3), 1+r.IntN(20)
+	}
 	if r.IntN(3) == 0 {
 		n.Hungry, n.HungryNode = r.Int64N(3), fmt.Sprint("n", r.IntN(2))
 	}

@@ -22,6 +22,11 @@ type Report struct {
 	// Rest is for how long nothing is to go to the site: it asked for that, or
 	// what it said asks for it. 0: not said.
 	Rest time.Duration
+	// Connection is how many messages a connection took before the site ended it,
+	// 0 if it ended none; Enough says that the site named their number as the
+	// reason.
+	Connection int
+	Enough     bool
 }
 
 // Report tells what became of the permit's message, and returns until when the
@@ -35,6 +40,9 @@ func (s *Sites) Report(_ context.Context, p Permit, r Report, now time.Time) (un
 	}
 	st := g.site
 	st.used, g.unsaid = now, false
+	if st.warmth.hear(r.Connection, r.Enough, st.rule.MessagesPerConnection, now) {
+		s.changed(st)
+	}
 	stale := g.pauses != st.epoch || now.Before(st.until)
 	switch r.Result {
 	case Reached:
@@ -56,7 +64,7 @@ func (s *Sites) Report(_ context.Context, p Permit, r Report, now time.Time) (un
 
 func (s *Sites) accepted(st *site, g *grant, stale bool, now time.Time) {
 	st.pace.seen.count(now)
-	if g.slows == st.pace.epoch && st.pace.accepted(now) {
+	if g.slows == st.pace.epoch && st.pace.accepted(now, st.rule.Rate.perSecond(), s.together(now)) {
 		s.changed(st)
 	}
 	if stale {
@@ -76,6 +84,7 @@ func (s *Sites) slowed(st *site, g *grant, stale bool, r *Report, now time.Time)
 		st.failures = 0
 	}
 	if g.slows != st.pace.epoch {
+		st.pace.round++
 		return
 	}
 	s.backOff(st, now)
@@ -87,13 +96,17 @@ func (s *Sites) slowed(st *site, g *grant, stale bool, r *Report, now time.Time)
 func (s *Sites) backOff(st *site, now time.Time) {
 	before := st.pace.connections(st.conns)
 	// What others send is not seen here: it is taken for as much on each node.
-	nodes := 1
-	if s.joined(now) {
-		nodes = max(s.common.nodes, 1)
-	}
-	st.pace.refused(now, st.rule.Rate.perSecond(), st.out, before, nodes)
+	st.pace.refused(now, st.rule.Rate.perSecond(), st.out, before, s.together(now))
 	st.shrink(before)
 	s.changed(st)
+}
+
+// together is how many nodes share the limits at the moment.
+func (s *Sites) together(now time.Time) int {
+	if !s.joined(now) {
+		return 1
+	}
+	return max(s.common.nodes, 1)
 }
 
 // nextPause is for how long a site in trouble is paused; each is longer than the

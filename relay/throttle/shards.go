@@ -12,6 +12,7 @@ import (
 // shard is the part of all records that are kept in one value of the cache.
 type shard struct {
 	active  time.Time // when a site of it was last asked for
+	paced   time.Time // when one that refuses at times was
 	read    time.Time
 	written time.Time
 	raw     []byte
@@ -36,13 +37,19 @@ func (d *shard) note(key string) {
 
 func shardKey(i int) string { return fmt.Sprintf("%s%02x", shardsRoot, i) }
 
-// readShards reads the records of sites that are in use.
+// readShards reads the records of sites that are in use, each second, and those of
+// sites that refuse at times more often: the sooner all slow down, the fewer are
+// refused.
 func (s *Sites) readShards(ctx context.Context, now time.Time) {
 	var due []int
 	s.mu.Lock()
 	for i := range s.common.shards {
 		d := &s.common.shards[i]
-		if now.Sub(d.active) < activeFor && now.Sub(d.read) >= tick && !now.Before(s.common.alone) {
+		every := tick
+		if now.Sub(d.paced) < tick {
+			every = readPaced
+		}
+		if now.Sub(d.active) < activeFor && now.Sub(d.read) >= every && !now.Before(s.common.alone) {
 			due = append(due, i)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // costs no question; the rest of the limit, less one for each node, is handed out
 // by the store in slots, which are taken a few ahead, kept while they are used,
 // and end by themselves if the node dies. Messages of a rate are taken ahead in
-// blocks of half a second; one may go on credit while a block is asked for.
+// blocks of a quarter of a second; one may go on credit while a block is asked for.
 type share struct {
 	slots     int // connections beyond the first
 	want      int // slots that are to be asked for
@@ -121,7 +121,7 @@ func (s *Sites) jointToken(st *site, rate float64, now time.Time) (until time.Ti
 }
 
 // block is how many messages are taken ahead.
-func block(rate float64) int { return int(min(max(math.Ceil(rate/2), 1), mostBlock)) }
+func block(rate float64) int { return int(min(max(math.Ceil(rate/4), 1), mostBlock)) }
 
 // fair is how many slots a node may keep of a site while another has none.
 func fair(conns, nodes int) int { return max(conns-nodes*freeSlots, 0) / max(nodes, 1) }

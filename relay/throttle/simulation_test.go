@@ -1,12 +1,16 @@
 package throttle_test
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"postrider/queue/logstore"
 	"postrider/relay/throttle"
 )
 
@@ -61,6 +65,7 @@ type event struct {
 	result throttle.Result
 	took   time.Duration
 	sent   int // messages under the permit
+	node   int // who sends it
 }
 
 // warm is how many messages in a row a permit is used for.
@@ -70,6 +75,7 @@ const (
 	arrives = iota
 	replies
 	wakes
+	tends
 )
 
 type agenda []event
@@ -89,15 +95,19 @@ func (a *agenda) Pop() any {
 // simulation sends without end to one provider, in virtual time.
 type simulation struct {
 	sites   *throttle.Sites
+	others  []*throttle.Sites // further nodes
 	allowed allowance
 	police  police
 	length  time.Duration
 	bin     time.Duration
+	took    time.Duration // each way of a message, to three times that; 0: 100 ms
 
+	nodes   []*throttle.Sites
 	rand    *rand.Rand
 	agenda  agenda
 	serial  int
-	waking  time.Duration
+	waking  []time.Duration // by node
+	now     time.Time
 	counted []count // by bin
 }
 
@@ -124,8 +134,15 @@ func (s *simulation) run(t testing.TB) (all count) {
 	t.Helper()
 	s.rand = rand.New(rand.NewPCG(1, 2))
 	s.counted = make([]count, s.length/s.bin)
-	s.waking = -1
-	s.push(event{kind: wakes})
+	s.nodes = append([]*throttle.Sites{s.sites}, s.others...)
+	s.waking = make([]time.Duration, len(s.nodes))
+	for i := range s.nodes {
+		s.waking[i] = -1
+		s.push(event{kind: wakes, node: i})
+		if len(s.others) > 0 {
+			s.push(event{kind: tends, node: i})
+		}
+	}
 	for len(s.agenda) > 0 {
 		e := heap.Pop(&s.agenda).(event)
 		if e.at >= s.length {
@@ -145,7 +162,14 @@ func (s *simulation) run(t testing.TB) (all count) {
 
 func (s *simulation) step(t testing.TB, e event) {
 	now := start.Add(e.at)
+	s.now = now
+	sites := s.nodes[e.node]
 	switch e.kind {
+	case tends:
+		sites.Tend(t.Context(), now)
+		e.at += 25 * time.Millisecond
+		s.push(e)
+		return
 	case arrives:
 		c := &s.counted[e.at/s.bin]
 		c.attempts++
@@ -158,32 +182,33 @@ func (s *simulation) step(t testing.TB, e event) {
 		s.push(e)
 		return
 	case replies:
-		s.sites.Report(t.Context(), e.permit, throttle.Report{Result: e.result}, now)
-		if e.result == throttle.Reached && e.sent < warm && s.sites.Again(t.Context(), e.permit, now) {
-			s.send(e.permit, e.at, e.sent+1)
+		sites.Report(t.Context(), e.permit, throttle.Report{Result: e.result}, now)
+		if e.result == throttle.Reached && e.sent < warm && sites.Again(t.Context(), e.permit, now) {
+			s.send(e.permit, e.at, e.sent+1, e.node)
 			return
 		}
-		s.sites.Release(t.Context(), e.permit)
+		sites.Release(t.Context(), e.permit)
 	case wakes:
-		s.waking = -1
+		s.waking[e.node] = -1
 	}
 	for {
-		p, until, ok := s.sites.Acquire(t.Context(), "big", now)
+		p, until, ok := sites.Acquire(t.Context(), "big", now)
 		if ok {
-			s.send(p, e.at, 1)
+			s.send(p, e.at, 1, e.node)
 			continue
 		}
-		if at := max(until.Sub(start), e.at+time.Millisecond); !until.IsZero() && (s.waking < 0 || at < s.waking) {
-			s.waking = at
-			s.push(event{at: at, kind: wakes})
+		if at := max(until.Sub(start), e.at+time.Millisecond); !until.IsZero() && (s.waking[e.node] < 0 || at < s.waking[e.node]) {
+			s.waking[e.node] = at
+			s.push(event{at: at, kind: wakes, node: e.node})
 		}
 		return
 	}
 }
 
-func (s *simulation) send(p throttle.Permit, at time.Duration, sent int) {
-	took := 100*time.Millisecond + time.Duration(s.rand.Int64N(int64(200*time.Millisecond)))
-	s.push(event{at: at + took, kind: arrives, permit: p, took: took, sent: sent})
+func (s *simulation) send(p throttle.Permit, at time.Duration, sent, node int) {
+	took := cmp.Or(s.took, 100*time.Millisecond)
+	took += time.Duration(s.rand.Int64N(int64(2 * took)))
+	s.push(event{at: at + took, kind: arrives, permit: p, took: took, sent: sent, node: node})
 }
 
 // aDay is a provider that changes its mind: steps up and down, then the wave of
@@ -225,6 +250,55 @@ func TestRateFollowsWhatAProviderAllows(t *testing.T) {
 			s.run(t).mannerly(t)
 		})
 	}
+}
+
+// changesAtOnce changes its mind within a minute.
+func changesAtOnce(at time.Duration) float64 {
+	if s := at % time.Minute; s >= 20*time.Second && s < 40*time.Second {
+		return 25
+	}
+	return 60
+}
+
+// A receiver nearby that changes its mind three times a minute.
+func TestRateFollowsWhatChangesWithinAMinute(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range map[string]allowance{
+		"60 a second, 25, 60": changesAtOnce,
+		"always 40 a second":  func(time.Duration) float64 { return 40 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulation{sites: throttle.New(throttle.Options{}), allowed: allowed, police: &bucket{depth: 1, tokens: 40}, length: 10 * time.Minute, bin: time.Minute, took: 5 * time.Millisecond}
+			all := s.run(t)
+			for i, c := range s.counted {
+				t.Logf("minute %d: %.1f %% refused, %.0f %% used", i, 100*c.refusedShare(), 100*c.usedShare())
+			}
+			all.mannerly(t)
+		})
+	}
+}
+
+// Two nodes over one store, at a receiver nearby.
+func TestNodesFollowWhatIsAllowedTogether(t *testing.T) {
+	t.Parallel()
+	store, err := logstore.Open(t.Context(), logstore.Options{Dir: "data", FS: vfs.NewMem(), MinFree: -1, ReserveBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s := simulation{allowed: func(time.Duration) float64 { return 40 }, police: &bucket{depth: 1, tokens: 40}, length: 3 * time.Minute, bin: 10 * time.Second, took: 5 * time.Millisecond, now: start}
+	node := func(name string) *throttle.Sites {
+		n := throttle.New(throttle.Options{Cache: store, Limits: store, Node: name, Now: func() time.Time { return s.now }})
+		n.StartByHand(t.Context(), start)
+		return n
+	}
+	s.sites, s.others = node("a"), []*throttle.Sites{node("b")}
+	all := s.run(t)
+	for i, c := range s.counted {
+		t.Logf("%d s: %.1f %% refused, %.0f %% used", 10*i, 100*c.refusedShare(), 100*c.usedShare())
+	}
+	all.mannerly(t)
 }
 
 // mannerly fails if too much was refused, or too little sent.

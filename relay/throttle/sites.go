@@ -41,7 +41,8 @@ type Options struct {
 type Permit struct {
 	Site        string // the key that it was acquired for
 	Connections int    // how many of the site may be out
-	// MessagesPerConnection before it is to be closed; 0: the rule does not say.
+	// MessagesPerConnection before it is to be closed, by the rule or by what the
+	// site was seen to take; 0: neither says.
 	MessagesPerConnection int
 	// TLS is TLSEncrypt if the rule asks for it.
 	TLS string
@@ -91,8 +92,9 @@ type site struct {
 	used     time.Time
 	epoch    uint64 // counts pauses: what was let through before one says nothing after it
 
-	pace  pace
-	share share
+	pace   pace
+	warmth warmth
+	share  share
 }
 
 // What has no traffic keeps its record for so long: after trouble, after a
@@ -196,7 +198,7 @@ func (s *Sites) Acquire(_ context.Context, key string, now time.Time) (p Permit,
 	st.out++
 	g := &grant{site: st, pauses: st.epoch, slows: st.pace.epoch, unsaid: true, probe: st.wary}
 	return Permit{
-		Site: key, Connections: st.conns, MessagesPerConnection: st.rule.MessagesPerConnection,
+		Site: key, Connections: st.conns, MessagesPerConnection: st.warmth.limit(st.rule.MessagesPerConnection, now),
 		TLS: st.rule.TLS, grant: g,
 	}, time.Time{}, true
 }
@@ -288,7 +290,7 @@ func (s *Sites) add(key string, now time.Time) *site {
 func (st *site) forgettable(now time.Time) bool {
 	keep := forgetIdle
 	switch {
-	case !st.pace.slowed.IsZero():
+	case !st.pace.slowed.IsZero() || !st.warmth.ended.IsZero() && !st.warmth.over(st.rule.MessagesPerConnection, now):
 		keep = forgetSlow
 	case st.wary || st.failures > 0:
 		keep = forgetAfter

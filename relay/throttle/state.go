@@ -55,7 +55,8 @@ type State struct {
 	Until       time.Time // paused until then, if it is still to come
 
 	Rule                  string // name of the provider's rule; empty: none applies
-	MessagesPerConnection int    // 0: the rule does not say
+	MessagesPerConnection int    // now; 0: neither the rule nor the site says
+	MostMessages          int    // of the rule; 0: it does not say
 	TLS                   string // TLSEncrypt if the rule asks for it
 	Ceiling               Rate   // of the rule; zero: none
 	MostConnections       int    // of the rule
@@ -88,7 +89,7 @@ func (s *Sites) State(key string) State {
 	r := st.rule
 	n := State{
 		Permits: st.out, Connections: st.pace.connections(st.conns), Failures: st.failures, Until: st.until,
-		Rule: r.Name, MessagesPerConnection: r.MessagesPerConnection, TLS: r.TLS, Ceiling: r.Rate, MostConnections: st.conns,
+		Rule: r.Name, MessagesPerConnection: st.warmth.limit(r.MessagesPerConnection, now), MostMessages: r.MessagesPerConnection, TLS: r.TLS, Ceiling: r.Rate, MostConnections: st.conns,
 		Level: 1, Slowed: st.pace.slowed, Refused: 60 * st.pace.high,
 	}
 	if st.wary {

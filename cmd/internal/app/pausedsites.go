@@ -24,6 +24,7 @@ func (p pausedSites) Sites(n int) []v1.Site {
 		s := &all[i]
 		list[i] = v1.Site{
 			Site: s.Key, Connections: s.Permits, Most: s.Connections, PerMinute: s.PerMinute, Recovered: s.Level, Detail: s.String(),
+			Messages: s.MessagesPerConnection,
 		}
 		if s.Until.After(p.now()) {
 			until := s.Until.UTC()
