@@ -97,6 +97,9 @@ func (s *Server) summary(m queue.Message, r queue.Recipient) string {
 	case queue.StateCancelled:
 		return "It was cancelled."
 	case queue.StateSuppressed:
+		if r.Class == queue.ClassLocalStaging {
+			return "This relay is set to staging: it was not tried."
+		}
 		return "Its address is on the suppression list: it was not tried."
 	}
 	return "Its state is " + r.State.String() + "."

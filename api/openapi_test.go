@@ -129,7 +129,7 @@ func everything(t *testing.T, change ...func(*api.Options)) (*world, *door) {
 			Keys: &keybook{keys: map[string]v1.Key{}}, Registry: store, LookupTXT: (&zone{}).lookup, Rotations: rotations{},
 			Suppressions: suppression.New(suppression.Options{Store: store, Now: o.Now}),
 			Suspensions:  suspension.NewBook(store, o.Now), Streams: stream.New(store, o.Now),
-			Doctor: examined{}, Replies: met(nil), Sites: gone(nil),
+			Doctor: examined{}, Replies: met(nil), Sites: gone(nil), Sending: pledged{},
 		}
 		watched(o)
 		o.Resend, o.Why = copies{store, o.Sender}, binding{}

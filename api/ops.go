@@ -31,6 +31,7 @@ type Rooms struct {
 	Doctor       Doctor
 	Replies      Replies
 	Sites        Sites
+	Sending      Sending
 }
 
 // maxPage is how many entries one page of a list has at the most.
@@ -57,6 +58,9 @@ func (s *Server) operatorOperations(r *router) {
 	}
 	if s.o.Sites != nil {
 		s.siteOperations(r)
+	}
+	if s.o.Sending != nil {
+		s.statusOperation(r)
 	}
 	s.selfOperation(r)
 	if s.o.Keys != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"postrider/api/access"
 	"postrider/api/send"
 	v1 "postrider/api/v1"
 	"postrider/queue"
@@ -89,6 +90,7 @@ func (s *Server) failureOf(ctx context.Context, err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &sent):
+		s.o.Logger.Info("submission refused", "request", requestID(ctx), "account", access.From(ctx).Account, "code", sent.Status, "problem", sent.Code)
 		return sendFailure(sent)
 	case errors.Is(err, queue.ErrNotFound):
 		return refusal(http.StatusNotFound, "not_found", "It does not exist, or no longer.")

@@ -76,6 +76,9 @@ type Options struct {
 	PublicURL string
 	// TrustedProxies may say in X-Forwarded-For or Forwarded who their client is.
 	TrustedProxies []netip.Prefix
+	// Notice is in the header v1.HeaderStaging of every answer; empty: there is
+	// none.
+	Notice string
 	// NoDocs serves no description and no reference page.
 	NoDocs bool
 
@@ -158,9 +161,20 @@ func New(o Options) *Server {
 
 func (s *Server) serverFor(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.noticed(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
+}
+
+// noticed says in every answer what everybody should know.
+func (s *Server) noticed(next http.Handler) http.Handler {
+	if s.o.Notice == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(v1.HeaderStaging, s.o.Notice)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ServePublic serves what programs use, with a key, and the surfaces, on l until

@@ -10,9 +10,14 @@ import (
 // the first client does.
 func (l *loader) checkTLS() {
 	c := l.cfg
-	if l.anyBroken("tls.cert", "tls.key") {
+	if l.anyBroken("tls.cert", "tls.key", "tls.acme.domains") {
 		return
 	}
+	if c.TLS.ACME.On() {
+		l.checkACME()
+		return
+	}
+	l.checkNoACME()
 	switch {
 	case c.TLS.Cert == "" && c.TLS.Key == "":
 		l.checkNoTLS()
@@ -44,9 +49,18 @@ func (l *loader) checkTLS() {
 }
 
 func (l *loader) checkNoTLS() {
-	for _, listener := range l.cfg.Submission.Listen {
-		if listener.Mode != ListenPlain && !l.anyBroken("submission.listen") {
-			l.refuse("submission.listen", listener.String()+" needs a certificate", "set tls.cert and tls.key, or remove "+string(listener.Mode)+"://")
+	c := l.cfg
+	for _, of := range []struct {
+		key string
+		at  []Listener
+	}{
+		{"submission.listen", c.Submission.Listen}, {"http.listen", c.HTTP.Listen}, {"http.operator_listen", c.HTTP.OperatorListen},
+		{"imap.listen", c.IMAP.Listen}, {"pop3.listen", c.POP3.Listen},
+	} {
+		for _, at := range of.at {
+			if at.Mode != ListenPlain && !l.anyBroken(of.key) {
+				l.refuse(of.key, at.String()+" needs a certificate", "set tls.cert and tls.key, or tls.acme.domains, or remove "+string(at.Mode)+"://")
+			}
 		}
 	}
 }

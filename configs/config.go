@@ -43,8 +43,13 @@ type Config struct {
 	Log         Log
 	Admin       Admin
 	Storage     Storage
+	Shutdown    Shutdown
+	Staging     Staging
+	Aliases     Aliases
+	Container   bool // it has a network of its own
 
-	origins map[string]string // key path to where it was set; absent: default
+	origins  map[string]string // key path to where it was set; absent: default
+	borrowed []Borrowed
 }
 
 // Submission is how programs hand mail in.
@@ -56,8 +61,9 @@ type Submission struct {
 	AllowedSenders           []string // example.com, *.example.com, user@example.com or *; empty: any
 	FromPolicy               FromPolicy
 	DefaultSender            string
-	MaxMessageSize           int64 // bytes
-	MaxRecipients            int   // per message
+	Masquerade               []Masquerade // the first that fits counts
+	MaxMessageSize           int64        // bytes
+	MaxRecipients            int          // per message
 	MaxConnections           int
 	MaxConnectionsPerAddress int
 	AuthWithoutTLS           AuthWithoutTLS
@@ -90,9 +96,6 @@ type Folders struct {
 	MaxPerAccount  int
 	MaxPerAddress  int
 }
-
-// TLS is the certificate of all listeners, as PEM files.
-type TLS struct{ Cert, Key string }
 
 // Account may submit with AUTH. What it leaves empty is as in Submission.
 type Account struct {
@@ -205,9 +208,10 @@ type DSN struct {
 // DKIM is the signing of what leaves.
 type DKIM struct {
 	Autogenerate bool
-	KeysDir      string        // keys to import; empty: none
-	Domains      []string      // empty: every domain that mail is sent from
-	Selector     string        // of imported keys whose file names none
+	KeysDir      string   // keys to import; empty: none
+	Domains      []string // empty: every domain that mail is sent from
+	Selector     string   // of imported keys whose file names none
+	Selectors    []DomainSelector
 	Rotate       time.Duration // age of a key at which the next one is made; 0: never
 }
 

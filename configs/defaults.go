@@ -14,6 +14,7 @@ func Default(osHostname string) *Config {
 		DataDir:  "./postrider-data",
 		Hostname: defaultHostname(osHostname),
 
+		Aliases:            aliasesAuto,
 		StoreDurability:    StoreStrict,
 		ContentInlineLimit: 32 << 10,
 
@@ -35,6 +36,7 @@ func Default(osHostname string) *Config {
 			AuthWithoutTLS: FoldersLoopback, Limit: 100_000, Seen: true,
 			MaxConnections: 2000, MaxPerAccount: 20, MaxPerAddress: 50,
 		},
+		TLS: TLS{ACME: ACME{Directory: letsEncrypt, HTTPListen: []Listener{{Mode: ListenPlain, Port: 80}}}},
 		API: API{Compat: compatSurfaces(), Idempotency: 24 * time.Hour},
 		Delivery: Delivery{
 			MXPort: 25,

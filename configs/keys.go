@@ -22,7 +22,7 @@ type section struct {
 func sections() []section {
 	all := []section{generalSection(), submissionSection(), listenersSection(), tlsSection(),
 		accountsSection(), routesSection(), sourcesSection(), deliverySection(), timeoutsSection(), dsnSection(), bounceSection(), suppressionSection(), alertSection(),
-		dkimSection(), doctorSection(), retentionSection(), storageSection(), logSection()}
+		dkimSection(), doctorSection(), retentionSection(), storageSection(), shutdownSection(), stagingSection(), logSection()}
 	standard := Default("")
 	for _, s := range all {
 		for i := range s.fields {
@@ -117,6 +117,8 @@ func generalSection() section {
 		one(Key{Path: "content_inline_limit", Env: "POSTRIDER_CONTENT_INLINE_LIMIT", Example: "32KiB", Advanced: true,
 			Doc: "With a store in Redis, the size up to which a body is kept together with its message, written at once; a larger one goes ahead of it in chunks, or to `content`."},
 			func(c *Config) *int64 { return &c.ContentInlineLimit }, sizeBetween(1<<10, 1<<20)),
+		aliasesField(),
+		containerField(),
 	}}
 }
 
@@ -164,6 +166,7 @@ func submissionPolicy() []field[Config] {
 			Default: "the first allowed address, or noreply at the first allowed domain",
 			Doc:     "Address that `rewrite` puts in the place of one that is not allowed."},
 			func(c *Config) *string { return &c.Submission.DefaultSender }, addressKind()),
+		masqueradeField(),
 		one(Key{Path: "submission.max_message_size", Env: "POSTRIDER_MAX_MESSAGE_SIZE", Example: "25MB",
 			Doc: "Largest message taken, and the SIZE that is announced."},
 			func(c *Config) *int64 { return &c.Submission.MaxMessageSize }, sizeKind(1024)),
@@ -198,15 +201,4 @@ func listenersSection() section {
 			nameserversAt, nameserverKind()),
 		trustADField())
 	return section{"", "", fs}
-}
-
-func tlsSection() section {
-	return section{"tls", "The certificate of every listener that speaks TLS. Without one, no TLS is offered.", []field[Config]{
-		one(Key{Path: "tls.cert", Env: "POSTRIDER_TLS_CERT", Example: "/etc/postrider/tls/fullchain.pem",
-			Doc: "PEM file with the certificate and its chain. It is read again when it changes. PHP refuses self-signed ones."},
-			func(c *Config) *string { return &c.TLS.Cert }, pathKind()),
-		one(Key{Path: "tls.key", Env: "POSTRIDER_TLS_KEY", Example: "/etc/postrider/tls/privkey.pem",
-			Doc: "PEM file with its private key."},
-			func(c *Config) *string { return &c.TLS.Key }, pathKind()),
-	}}
 }

@@ -23,13 +23,13 @@ func proxiesAt(c *Config) *[]netip.Prefix { return &c.HTTP.TrustedProxies }
 
 func httpFields() []field[Config] {
 	return []field[Config]{
-		many(Key{Path: "http.listen", Env: "POSTRIDER_HTTP_LISTEN", Example: `["127.0.0.1:8025"]`,
-			Doc: "Addresses for HTTP: `/livez`, `/readyz`, `/metrics` and the API. `off` is none."},
-			func(c *Config) *[]Listener { return &c.HTTP.Listen }, plainListenerKind()),
+		many(Key{Path: "http.listen", Env: "POSTRIDER_HTTP_LISTEN", Example: `["127.0.0.1:8025", "tls://:443"]`,
+			Doc: "Addresses for HTTP: `/livez`, `/readyz`, `/metrics` and the API. `tls://` speaks HTTPS, with the certificate of `tls`. `off` is none."},
+			func(c *Config) *[]Listener { return &c.HTTP.Listen }, webListenerKind()),
 		many(Key{Path: "http.operator_listen", Env: "POSTRIDER_HTTP_OPERATOR_LISTEN", Example: `["127.0.0.1:8026"]`,
 			Default: "none: it is on http.listen",
 			Doc:     "Addresses of their own for what concerns the relay as a whole: `/metrics`, accounts, domains, the queue and its limits. What is on `http.listen` then does not show that they exist."},
-			func(c *Config) *[]Listener { return &c.HTTP.OperatorListen }, plainListenerKind()),
+			func(c *Config) *[]Listener { return &c.HTTP.OperatorListen }, webListenerKind()),
 		one(Key{Path: "http.public_url", Env: "POSTRIDER_PUBLIC_URL", Example: `"https://mail.example.com"`,
 			Doc: "Address under which the internet reaches `http.listen`, through your proxy: links to unsubscribe begin with it. Empty: there are no such links."},
 			func(c *Config) *string { return &c.HTTP.PublicURL }, textual("https URL", parsePublicURL)),

@@ -104,6 +104,7 @@ func dkimSection() section {
 		one(Key{Path: "dkim.selector", Env: "POSTRIDER_DKIM_SELECTOR", Example: "mail",
 			Doc: "Selector of the imported keys whose file name has none. Those that are made here are named for their kind and day."},
 			func(c *Config) *string { return &c.DKIM.Selector }, selectorKind()),
+		selectorsField(),
 		one(Key{Path: "dkim.keys_dir", Env: "POSTRIDER_DKIM_KEYS_DIR", Example: "/etc/postrider/dkim",
 			Doc: "Directory with private keys to use: `<domain>.<selector>.pem` or `<domain>.private`. A domain with keys here is signed for with these alone."},
 			func(c *Config) *string { return &c.DKIM.KeysDir }, pathKind()),

@@ -188,7 +188,18 @@ func plainListenerKind() kind[Listener] {
 	return boundKind("addresses", func(s string) (Listener, error) {
 		l, err := ParseListener(s)
 		if err == nil && l.Mode != ListenPlain {
-			return l, wrong("write host:port, and put a proxy that speaks TLS in front if it must be reached from elsewhere", "%q asks for TLS, which this listener does not speak", s)
+			return l, wrong("write host:port", "%q asks for TLS, which this listener does not speak", s)
+		}
+		return l, err
+	})
+}
+
+// webListenerKind is a listener that knows no STARTTLS.
+func webListenerKind() kind[Listener] {
+	return boundKind("addresses", func(s string) (Listener, error) {
+		l, err := ParseListener(s)
+		if err == nil && l.Mode == ListenSTARTTLS {
+			return l, wrong("write host:port, or tls://host:port for HTTPS", "%q asks for STARTTLS, which HTTP does not have", s)
 		}
 		return l, err
 	})

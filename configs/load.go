@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ type LoadOptions struct {
 	File      string                       // YAML file; empty: POSTRIDER_CONFIG from Environ, else none
 	Environ   []string                     // NAME=value as from os.Environ
 	Flags     map[string]string            // key path to value; SmartHostKey too
+	Sockets   map[string]string            // key path to addresses at which sockets were handed over; beats all
 	ReadFile  func(string) ([]byte, error) // default os.ReadFile
 	Hostname  string                       // the system's name, as from os.Hostname
 	Gateways  []netip.Addr                 // default gateways of this host, see Gateways; for warnings only
@@ -32,7 +34,8 @@ type loader struct {
 	cfg      *Config
 	fields   map[string]field[Config]
 	problems Problems
-	broken   map[string]bool // key paths with a value that could not be read
+	ours     map[string]string // POSTRIDER_* variables
+	broken   map[string]bool   // key paths with a value that could not be read
 }
 
 // Load reads the configuration. A flag beats the environment, which beats the
@@ -49,10 +52,13 @@ func Load(o LoadOptions) (*Config, Problems) {
 	}
 	l := &loader{LoadOptions: o, cfg: Default(o.Hostname), fields: fields(), broken: make(map[string]bool)}
 	l.cfg.origins = make(map[string]string)
-	environment := l.environment()
-	l.readFile(environment["POSTRIDER_CONFIG"])
-	l.readEnvironment(environment)
+	l.ours = l.environment()
+	l.readFile(l.ours["POSTRIDER_CONFIG"])
+	l.readAliases()
+	l.readEnvironment(l.ours)
 	l.readFlags()
+	l.readSockets()
+	l.openInContainer()
 	l.cfg.placeInDataDir()
 	for _, f := range l.cfg.completeRoutes() {
 		l.fail(FallbackKey, l.cfg.Origin(FallbackKey), f.what, f.fix)
@@ -98,6 +104,13 @@ func (l *loader) readFlags() {
 			continue
 		}
 		l.set(path, given{text: l.Flags[path]}, func(int) string { return source })
+	}
+}
+
+// readSockets sets what somebody who listened before us decided.
+func (l *loader) readSockets() {
+	for _, path := range slices.Sorted(maps.Keys(l.Sockets)) {
+		l.set(path, given{text: l.Sockets[path]}, func(int) string { return "a socket that was handed over" })
 	}
 }
 

@@ -28,6 +28,7 @@ func WriteReference(w io.Writer) error {
 			writeRow(&b, k)
 		}
 	}
+	writeAliases(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -32,6 +32,7 @@ func (l *loader) validate() {
 	l.checkAlert()
 	l.checkDirectory("dkim.keys_dir", l.cfg.DKIM.KeysDir)
 	l.checkKeeping()
+	l.checkStaging()
 }
 
 func (l *loader) anyBroken(paths ...string) bool {
@@ -112,6 +113,11 @@ func (l *loader) checkListeners() {
 	for _, b := range c.POP3.Listen {
 		all = append(all, bound{"pop3.listen", b})
 	}
+	for _, b := range c.TLS.ACME.HTTPListen {
+		if c.TLS.ACME.On() {
+			all = append(all, bound{"tls.acme.http_listen", b})
+		}
+	}
 	for i, b := range all {
 		for _, a := range all[:i] {
 			if a.at.collides(b.at) && !l.anyBroken(a.key, b.key) {
@@ -157,7 +163,7 @@ func (l *loader) checkSockets() {
 
 func (l *loader) checkAuth() {
 	c := l.cfg
-	if l.anyBroken("submission.auth_without_tls", "submission.listen", "submission.trusted_networks", "tls.cert", "tls.key", "accounts") {
+	if l.anyBroken("submission.auth_without_tls", "submission.listen", "submission.trusted_networks", "tls.cert", "tls.key", "tls.acme.domains", "accounts") {
 		return
 	}
 	public := ""
@@ -169,7 +175,7 @@ func (l *loader) checkAuth() {
 	switch {
 	case c.Submission.AuthWithoutTLS == AuthAlways && public != "":
 		l.warn("submission.auth_without_tls", "passwords may cross the network in clear text to "+public, "use local, and set tls.cert and tls.key for clients elsewhere")
-	case c.Submission.AuthWithoutTLS == AuthNever && c.TLS.Cert == "" && len(c.Submission.Listen) > 0 && len(c.Submission.TrustedNetworks) == 0:
+	case c.Submission.AuthWithoutTLS == AuthNever && !c.TLS.Configured() && len(c.Submission.Listen) > 0 && len(c.Submission.TrustedNetworks) == 0:
 		l.refuse("submission.auth_without_tls", "no one could log in: AUTH is offered only over TLS, and there is no certificate", "set tls.cert and tls.key, or set it to local")
 	}
 }
@@ -177,7 +183,7 @@ func (l *loader) checkAuth() {
 func (l *loader) checkFolders() {
 	c := l.cfg
 	listen := slices.Concat(c.IMAP.Listen, c.POP3.Listen)
-	if l.anyBroken("folders.auth_without_tls", "imap.listen", "pop3.listen", "tls.cert", "tls.key") {
+	if l.anyBroken("folders.auth_without_tls", "imap.listen", "pop3.listen", "tls.cert", "tls.key", "tls.acme.domains") {
 		return
 	}
 	for _, at := range listen {
@@ -185,11 +191,11 @@ func (l *loader) checkFolders() {
 		case at.Mode != ListenPlain || at.Loopback():
 		case c.Folders.AuthWithoutTLS == FoldersAlways:
 			l.warn("folders.auth_without_tls", "passwords may cross the network in clear text to "+at.String(), "use loopback, and set tls.cert and tls.key for programs elsewhere")
-		case c.TLS.Cert == "":
+		case !c.TLS.Configured():
 			l.warn("folders.auth_without_tls", "only programs on this machine can log in at "+at.String()+": there is no certificate", "set tls.cert and tls.key, or set it to always where the network is your own")
 		}
 	}
-	if c.Folders.AuthWithoutTLS == FoldersNever && c.TLS.Cert == "" && len(listen) > 0 {
+	if c.Folders.AuthWithoutTLS == FoldersNever && !c.TLS.Configured() && len(listen) > 0 {
 		l.refuse("folders.auth_without_tls", "no one could log in over IMAP or POP3: there is no certificate", "set tls.cert and tls.key, or set it to loopback, or turn imap.listen and pop3.listen off")
 	}
 	if most := c.Folders.MaxConnections; !l.anyBroken("folders.max_connections", "folders.max_connections_per_address", "folders.max_connections_per_account") {

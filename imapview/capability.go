@@ -28,7 +28,7 @@ func (c *conn) capabilities() string {
 	return strings.Join(append(caps, extensions), " ")
 }
 
-func (c *conn) mayStartTLS() bool { return c.s.o.TLS != nil && !c.usesTLS }
+func (c *conn) mayStartTLS() bool { return c.s.o.TLS != nil && !c.usesTLS && c.s.o.TLSReady() }
 
 // mayLogin reports whether a password may be sent: never where it could be read
 // on the way, but for what the operator allows.

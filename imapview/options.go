@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -71,13 +72,19 @@ var (
 // Options are what a Server needs. Book and Auth are required.
 type Options struct {
 	Listen []Listen
-	Book   *folders.Book
-	Auth   Authenticator
+	// Bind opens a TCP listener at host:port; nil: as net.Listen does. It lets a
+	// caller hand over sockets that are open already.
+	Bind func(ctx context.Context, address string) (net.Listener, error)
+	Book *folders.Book
+	Auth Authenticator
 	// Accounts names the accounts that operators see; nil: there are no others.
 	Accounts func(ctx context.Context) ([]string, error)
 	// TLS holds the certificates; nil: STARTTLS is not offered, and listeners that
 	// need TLS are an error at Start. Versions below 1.2 are refused.
-	TLS        *tls.Config
+	TLS *tls.Config
+	// TLSReady says whether there is a certificate by now; nil: always. Before
+	// that STARTTLS is not offered.
+	TLSReady   func() bool
 	PlainLogin PlainLogin // empty: PlainLoopback
 	// SeenOff has SELECT answer READ-ONLY, and nothing is stored.
 	SeenOff bool
@@ -121,6 +128,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Bind == nil {
+		o.Bind = bind
+	}
+	if o.TLSReady == nil {
+		o.TLSReady = func() bool { return true }
 	}
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()

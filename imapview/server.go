@@ -66,14 +66,18 @@ func (s *Server) listen(ctx context.Context) error {
 		if want.Security != Plain && s.o.TLS == nil {
 			return fmt.Errorf("listen on %s: TLS needs a certificate", want.Address)
 		}
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", want.Address)
+		l, err := s.o.Bind(ctx, want.Address)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", want.Address, err)
 		}
 		s.listeners = append(s.listeners, listener{l, want.Security})
 	}
 	return nil
+}
+
+func bind(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", address)
 }
 
 // Addrs returns the addresses of the listeners, in the order of Options.Listen.

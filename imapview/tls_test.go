@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,4 +134,23 @@ func TestServeTakesAConnectionOfWhateverKind(t *testing.T) {
 	}
 	c.want("LOGOUT", "* BYE Good-bye", "OK")
 	<-done
+}
+
+func TestSTARTTLSWaitsForItsCertificate(t *testing.T) {
+	t.Parallel()
+	var ready atomic.Bool
+	c := newWorld(t, listening(t, imapview.Plain, imapview.PlainNever), func(o *imapview.Options) { o.TLSReady = ready.Load }).dial()
+	if caps := c.ok("CAPABILITY")[0]; strings.Contains(caps, "STARTTLS") || !strings.Contains(caps, "LOGINDISABLED") {
+		t.Error(caps)
+	}
+	c.want("STARTTLS", "BAD")
+	c.want("LOGIN shop secret", "NO [PRIVACYREQUIRED] Passwords are taken only over TLS")
+	ready.Store(true)
+	if caps := c.ok("CAPABILITY")[0]; !strings.Contains(caps, "STARTTLS") {
+		t.Error(caps)
+	}
+	c.ok("STARTTLS")
+	s := tls.Client(c.nc, clientTLS())
+	c.nc, c.r = s, newClient(t, s).r
+	c.ok("LOGIN shop secret")
 }

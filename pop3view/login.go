@@ -26,7 +26,9 @@ func (n *session) mayLogin() bool {
 	return n.s.o.PlainLogin == PlainLoopback && n.remote.IsLoopback()
 }
 
-func (n *session) mayStartTLS() bool { return n.s.o.TLS != nil && !n.tls && n.box == nil }
+func (n *session) mayStartTLS() bool {
+	return n.s.o.TLS != nil && !n.tls && n.box == nil && n.s.o.TLSReady()
+}
 
 // refuseClear answers logins that everybody on the way could read.
 func (n *session) refuseClear() {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,4 +295,23 @@ func TestStrangersHaveNoTimeToLose(t *testing.T) {
 	if n := w.srv.Stats().Timeouts; n != 1 {
 		t.Errorf("%d timeouts", n)
 	}
+}
+
+func TestSTLSWaitsForItsCertificate(t *testing.T) {
+	t.Parallel()
+	cert, pool := certificate(t)
+	var ready atomic.Bool
+	c := newWorld(t, func(o *pop3view.Options) { o.TLS, o.TLSReady, o.PlainLogin = cert, ready.Load, pop3view.PlainNever }).dial()
+	if got := c.multi("CAPA"); slices.Contains(got, "STLS") {
+		t.Errorf("got %q", got)
+	}
+	c.do("STLS", "-ERR TLS is not available")
+	c.do("USER shop", "-ERR log in over TLS only, which is not to be had here")
+	ready.Store(true)
+	if got := c.multi("CAPA"); !slices.Contains(got, "STLS") {
+		t.Errorf("got %q", got)
+	}
+	c.startTLS(pool)
+	c.do("USER shop", "+OK")
+	c.do("PASS secret", "+OK")
 }

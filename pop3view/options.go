@@ -1,8 +1,10 @@
 package pop3view
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"time"
 
 	"postrider/queue/folders"
@@ -40,11 +42,17 @@ const (
 // Options are what a Server needs. Book and Auth are required.
 type Options struct {
 	Listen []Listen
-	Book   *folders.Book
-	Auth   Authenticator
+	// Bind opens a TCP listener at host:port; nil: as net.Listen does. It lets a
+	// caller hand over sockets that are open already.
+	Bind func(ctx context.Context, address string) (net.Listener, error)
+	Book *folders.Book
+	Auth Authenticator
 	// TLS holds the certificates; nil: STLS is not offered, and listeners that
 	// need TLS are an error at Start. Versions below 1.2 are refused.
-	TLS        *tls.Config
+	TLS *tls.Config
+	// TLSReady says whether there is a certificate by now; nil: always. Before
+	// that STLS is not offered.
+	TLSReady   func() bool
 	PlainLogin PlainLogin // empty: PlainLoopback
 
 	Window int // entries that a maildrop shows, the newest; 0: 10,000
@@ -91,6 +99,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Bind == nil {
+		o.Bind = bind
+	}
+	if o.TLSReady == nil {
+		o.TLSReady = func() bool { return true }
 	}
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()

@@ -60,18 +60,22 @@ func (s *Server) Start(ctx context.Context) error {
 }
 
 func (s *Server) listen(ctx context.Context) error {
-	var lc net.ListenConfig
 	for _, l := range s.o.Listen {
 		if s.o.TLS == nil && l.Security != Plain {
 			return fmt.Errorf("listen on %s: it needs TLS: set a certificate and its key, or use a plain listener", l.Address)
 		}
-		n, err := lc.Listen(ctx, "tcp", l.Address)
+		n, err := s.o.Bind(ctx, l.Address)
 		if err != nil {
 			return fmt.Errorf("listen for POP3: %w", err)
 		}
 		s.listeners = append(s.listeners, listener{n, l.Security})
 	}
 	return nil
+}
+
+func bind(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", address)
 }
 
 func (s *Server) closeListeners() {

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	v1 "postrider/api/v1"
@@ -31,6 +32,8 @@ type Client struct {
 	// stream is for answers that have no end of their own.
 	stream *http.Client
 	pace   pace
+
+	staging atomic.Value // string
 }
 
 const (
@@ -75,6 +78,13 @@ func newClient(base, key string, t *http.Transport) *Client {
 // Ready returns nil while the relay takes mail in.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.do(ctx, call{method: http.MethodGet, path: "/readyz"}, nil)
+}
+
+// Staging says what happens to mail at a relay that is set to staging, as its last
+// answer told; empty: nothing special, or there was no answer yet.
+func (c *Client) Staging() string {
+	text, _ := c.staging.Load().(string)
+	return text
 }
 
 // call is one request.
@@ -166,6 +176,7 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the relay: %w", err)
 	}
+	c.staging.Store(res.Header.Get(v1.HeaderStaging))
 	if res.StatusCode < 300 {
 		return res, nil
 	}

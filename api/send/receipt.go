@@ -68,7 +68,7 @@ func (d *Desk) replayed(ctx context.Context, r Receipt) (Receipt, error) {
 	r.Recipients = make([]Recipient, 0, len(e.Recipients))
 	for _, t := range e.Recipients {
 		r.Recipients = append(r.Recipients, Recipient{
-			ID: t.ID, Address: t.Address, Type: kinds[t.Address.Fold()], Suppressed: t.State == queue.StateSuppressed,
+			ID: t.ID, Address: t.Address, Type: kinds[t.Address.Fold()], Suppressed: t.State == queue.StateSuppressed && t.Class != queue.ClassLocalStaging,
 		})
 		r.Held = r.Held || t.State == queue.StateHeld
 		r.Scheduled = r.Scheduled || t.State == queue.StateScheduled

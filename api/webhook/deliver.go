@@ -45,6 +45,9 @@ func (w *worker) deliver(ctx context.Context, js []*job) error {
 					return // we ended it ourselves
 				}
 				d.Replay = j.replay
+				if w.s.o.Hooks.Posted != nil {
+					w.s.o.Hooks.Posted(d.OK, time.Duration(d.TookMS)*time.Millisecond)
+				}
 				mu.Lock()
 				j.d = &d
 				w.note(&d)
@@ -224,6 +227,9 @@ func (w *worker) settleOne(j *job) error {
 		p.GivenUp = true
 		for i := range w.trail {
 			w.trail[i].GivenUp = w.trail[i].GivenUp || w.trail[i].EventID == p.Event
+		}
+		if w.s.o.Hooks.GivenUp != nil {
+			w.s.o.Hooks.GivenUp()
 		}
 		w.log.Warn("webhook event given up", "event", p.Event, "attempts", p.Attempts, "status", p.Status, "error", p.Error)
 	}

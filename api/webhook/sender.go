@@ -38,6 +38,14 @@ type Options struct {
 	Random func() float64   // in [0,1), for jitter; nil: math/rand
 	Logger *slog.Logger     // nil: discard
 	Notify func(Notice)     // tells an operator; nil: the log alone does
+	Hooks  Hooks
+}
+
+// Hooks are called with what happens, from many goroutines; nil ones are not.
+// They must not block.
+type Hooks struct {
+	Posted  func(ok bool, took time.Duration) // an endpoint took an event, or did not
+	GivenUp func()                            // an event is not tried again
 }
 
 // AfterFunc returns a channel that receives after d, and stop, which gives it

@@ -166,7 +166,17 @@ func TestAnEventIsGivenUpAfterThreeDaysAndCanBeReplayed(t *testing.T) {
 		return 200
 	})
 	e, _ := w.create(webhook.NewEndpoint{URL: in.url, Concurrency: 1})
-	w.begin()
+	var taken, failed, givenUp atomic.Int64
+	w.begin(func(o *webhook.Options) {
+		o.Hooks.GivenUp = func() { givenUp.Add(1) }
+		o.Hooks.Posted = func(ok bool, took time.Duration) {
+			if ok {
+				taken.Add(1)
+			} else {
+				failed.Add(1)
+			}
+		}
+	})
 	w.mail(1)
 	since := w.Now().Add(-time.Hour)
 	waiting := func() (int, int) {
@@ -183,8 +193,12 @@ func TestAnEventIsGivenUpAfterThreeDaysAndCanBeReplayed(t *testing.T) {
 		p, g := waiting()
 		return p == 0 && g == 1
 	})
-	if n := in.ids()[bad.Load().(string)]; n < 8 || n > 10 {
+	n := in.ids()[bad.Load().(string)]
+	if n < 8 || n > 10 {
 		t.Errorf("%d tries", n)
+	}
+	if failed.Load() != int64(n) || taken.Load() == 0 || givenUp.Load() != 1 {
+		t.Errorf("the hooks were told of %d failures, %d that were taken and %d given up", failed.Load(), taken.Load(), givenUp.Load())
 	}
 	in.set(nil)
 	if _, err := w.book.Replay(t.Context(), "shop", e.ID, webhook.Replay{Since: since, OnlyFailed: true}); err != nil {

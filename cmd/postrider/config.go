@@ -2,13 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
-	"reflect"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"postrider/cmd/internal/app"
+	"postrider/cmd/internal/command"
 	"postrider/configs"
 	"postrider/mx"
 )
@@ -17,37 +16,35 @@ import (
 // the configuration's own table.
 type configFlags struct {
 	Config string `placeholder:"FILE" help:"Configuration file (or POSTRIDER_CONFIG)."`
-	kong.Plugins
 
-	values any      // pointer to a struct of *string fields
-	paths  []string // key path of each field
+	values map[string]string // by key path
 }
 
-func (f *configFlags) init() {
-	var fields []reflect.StructField
-	f.paths = nil
+// ExtraFlags implements command.Extender.
+func (f *configFlags) ExtraFlags() []command.Extra {
+	f.values = map[string]string{}
+	var flags []command.Extra
 	for _, section := range configs.Sections() {
 		for _, k := range section.Keys {
 			if k.Flag == "" {
 				continue
 			}
-			fields = append(fields, flagField(len(fields), section, k))
-			f.paths = append(f.paths, k.Path)
+			flags = append(flags, command.Extra{
+				Name: k.Flag, Help: plainQuotes(firstSentence(k.Doc)), Placeholder: strings.ToUpper(plainQuotes(k.Type)),
+				Group: "Configuration: " + plainQuotes(section.Name), Hidden: k.Advanced,
+				Set: func(text string) error {
+					f.values[k.Path] = text
+					return nil
+				},
+			})
 		}
 	}
-	f.values = reflect.New(reflect.StructOf(fields)).Interface()
-	f.Plugins = kong.Plugins{f.values}
+	return flags
 }
 
-func flagField(n int, s configs.Section, k configs.Key) reflect.StructField {
-	quote := strings.NewReplacer(`"`, "'", "`", "'", "\n", " ").Replace
-	help := firstSentence(k.Doc)
-	tag := fmt.Sprintf(`name:"%s" help:"%s" placeholder:"%s" group:"%s"`,
-		k.Flag, quote(help), strings.ToUpper(quote(k.Type)), "Configuration: "+quote(s.Name))
-	if k.Advanced {
-		tag += ` hidden:""`
-	}
-	return reflect.StructField{Name: fmt.Sprintf("Key%d", n), Type: reflect.TypeFor[*string](), Tag: reflect.StructTag(tag)}
+// plainQuotes is a text of the reference as a terminal shows it.
+func plainQuotes(s string) string {
+	return strings.NewReplacer(`"`, "'", "`", "'", "\n", " ").Replace(s)
 }
 
 func firstSentence(s string) string {
@@ -57,16 +54,8 @@ func firstSentence(s string) string {
 	return s
 }
 
-func (f *configFlags) flags() map[string]string {
-	set := map[string]string{}
-	v := reflect.ValueOf(f.values).Elem()
-	for i, path := range f.paths {
-		if p, ok := v.Field(i).Interface().(*string); ok && p != nil {
-			set[path] = *p
-		}
-	}
-	return set
-}
+// flags are the keys that were set by flags.
+func (f *configFlags) flags() map[string]string { return maps.Clone(f.values) }
 
 // load reads the configuration and prints its problems. The error, if any, has
 // been explained.
@@ -109,6 +98,9 @@ func (c *checkCmd) Run(sh *shell) error {
 	}
 	if changed := cfg.Redacted().Changed(); len(changed) > 0 {
 		fmt.Fprint(sh.stdout, changed)
+	}
+	if cfg.Staging.On() {
+		fmt.Fprintln(sh.stdout, cfg.Staging)
 	}
 	fmt.Fprintln(sh.stdout, "The configuration is good.")
 	return nil

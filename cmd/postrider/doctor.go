@@ -23,7 +23,7 @@ type doctorCmd struct {
 	adminFlags
 	Domain []string      `arg:"" optional:"" help:"Sending domains to look at; by default all that are known."`
 	Last   bool          `help:"Show what the relay found by itself last, and look at nothing."`
-	Header string        `placeholder:"FILE" type:"path" help:"Explain what a receiver made of a message instead, from its header as it arrived there; - is standard input."`
+	Header string        `placeholder:"FILE" help:"Explain what a receiver made of a message instead, from its header as it arrived there; - is standard input."`
 	To     string        `placeholder:"ADDRESS" help:"Send a test message there instead, and follow it to its end."`
 	From   string        `placeholder:"ADDRESS" help:"Author of the test message; by default postmaster at the domain."`
 	Wait   time.Duration `default:"3m" help:"How long the test message is followed."`

@@ -12,8 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
+	"postrider/cmd/internal/command"
 	"postrider/cmd/internal/sendmail"
 	"postrider/configs"
 )
@@ -44,7 +43,7 @@ func (sh *shell) getenv(name string) string {
 type commandLine struct {
 	Serve    serveCmd    `cmd:"" help:"Run the relay."`
 	Check    checkCmd    `cmd:"" help:"Load the configuration, report every problem, start nothing."`
-	Sendmail sendmailCmd `cmd:"" passthrough:"" help:"Submit a message from standard input, as sendmail(8) does (also when called by that name)."`
+	Sendmail sendmailCmd `cmd:"" help:"Submit a message from standard input, as sendmail(8) does (also when called by that name)."`
 	Send     sendCmd     `cmd:"" help:"Send a message."`
 	Queue    queueCmd    `cmd:"" help:"Look at the queue and change it."`
 	Events   eventsCmd   `cmd:"" help:"Print what befell messages, and follow what does."`
@@ -65,6 +64,12 @@ type commandLine struct {
 	Reference referenceCmd `cmd:"" hidden:"" help:"Print the reference of configuration and commands as Markdown."`
 }
 
+// Exit statuses as sysexits.h has them.
+const (
+	exitUsage    = 64 // EX_USAGE
+	exitSoftware = 70 // EX_SOFTWARE: a fault of ours
+)
+
 // exitStatus ends the program with a status of its own; its text, if any, was
 // printed already.
 type exitStatus int
@@ -84,34 +89,37 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return runCommand(args[1:], sh)
 }
 
-func runCommand(args []string, sh *shell) (status int) {
-	var cli commandLine
-	cli.Serve.init()
-	cli.Check.init()
-	exited := false
-	parser, err := kong.New(&cli,
-		kong.Name("postrider"),
-		kong.Description("An outbound SMTP relay with a delivery queue. Without any configuration, `postrider serve` runs on an embedded store in ./postrider-data."),
-		kong.UsageOnError(), kong.Writers(sh.stdout, sh.stderr),
-		kong.Exit(func(code int) { exited, status = true, code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+// parse finds the command that a line names, with its values.
+func parse(args []string) (*command.Command, error) {
+	root, err := command.New(&commandLine{}, "postrider",
+		"An outbound SMTP relay with a delivery queue. Without any configuration, `postrider serve` runs on an embedded store in ./postrider-data.")
 	if err != nil {
-		fmt.Fprintln(sh.stderr, "postrider:", err)
-		return 70
+		return nil, err
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	ctx, err := parser.Parse(args)
-	if exited {
-		return status
-	}
-	if err != nil {
+	return root.Parse(args)
+}
+
+func runCommand(args []string, sh *shell) int {
+	c, err := parse(args)
+	switch {
+	case errors.Is(err, command.ErrHelp):
+		return statusOf(sh.stderr, c.WriteHelp(sh.stdout, command.Width(sh.stdout, sh.getenv("COLUMNS"))))
+	case err != nil && c == nil:
+		fmt.Fprintln(sh.stderr, "postrider:", err)
+		return exitSoftware
+	case err != nil:
 		fmt.Fprintf(sh.stderr, "postrider: %v\nRun `postrider --help` for the commands, or `postrider COMMAND --help` for the flags of one.\n", err)
-		return 64
+		return exitUsage
 	}
-	return statusOf(sh.stderr, ctx.Run(sh))
+	runner, ok := c.Target().(interface{ Run(sh *shell) error })
+	if !ok {
+		fmt.Fprintf(sh.stderr, "postrider: %s does nothing\n", c.Path())
+		return exitSoftware
+	}
+	return statusOf(sh.stderr, runner.Run(sh))
 }
 
 func statusOf(stderr io.Writer, err error) int {

@@ -53,7 +53,7 @@ type filterFlags struct {
 	Stream    string            `help:"Stream that it belongs to."`
 	Tag       string            `help:"One of its tags."`
 	Key       string            `placeholder:"ID" help:"Key that handed it in (key_…)."`
-	Metadata  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A pair of its metadata; may be repeated."`
+	Metadata  map[string]string `placeholder:"NAME=VALUE" help:"A pair of its metadata; may be repeated."`
 	Since     past              `placeholder:"TIME" help:"Accepted at or after: 2026-01-31T15:04:05Z, or 2h for two hours ago."`
 	Until     past              `placeholder:"TIME" help:"Accepted before."`
 }
@@ -83,6 +83,7 @@ func (c *queueStatusCmd) Run(sh *shell) error {
 	if err != nil {
 		return explain(err)
 	}
+	noteStaging(sh, cl)
 	if c.JSON {
 		return printJSON(sh.stdout, q)
 	}
@@ -132,6 +133,7 @@ func (c *queueListCmd) Run(sh *shell) error {
 			break
 		}
 	}
+	noteStaging(sh, cl)
 	if c.JSON {
 		return printJSON(sh.stdout, all)
 	}
@@ -169,6 +171,7 @@ func (c *queueShowCmd) Run(sh *shell) error {
 	if err != nil {
 		return explain(err)
 	}
+	noteStaging(sh, cl)
 	if c.JSON {
 		return printJSON(sh.stdout, m)
 	}

@@ -24,6 +24,7 @@ func (c *queueWhyCmd) Run(sh *shell) error {
 	if err != nil {
 		return explain(err)
 	}
+	noteStaging(sh, cl)
 	if c.JSON {
 		return printJSON(sh.stdout, why)
 	}

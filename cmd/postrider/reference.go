@@ -5,8 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
+	"postrider/cmd/internal/command"
 	"postrider/configs"
 )
 
@@ -25,31 +24,28 @@ func writeReference(w io.Writer) error {
 
 // writeCommands documents every command from the same tags that parse it.
 func writeCommands(w io.Writer) error {
-	var cli commandLine
-	parser, err := kong.New(&cli, kong.Name("postrider"))
+	root, err := command.New(&commandLine{}, "postrider", "")
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(w, "\n## Commands\n\n`serve` and `check` take every configuration key as a flag too; its name is in the chapter above.\n")
-	for _, n := range parser.Model.Leaves(true) {
-		writeCommand(w, n)
+	for _, c := range root.Leaves() {
+		writeCommand(w, c)
 	}
 	return nil
 }
 
-func writeCommand(w io.Writer, n *kong.Node) {
-	fmt.Fprintf(w, "\n### `%s`\n\n%s\n", n.FullPath(), n.Help)
+func writeCommand(w io.Writer, c *command.Command) {
+	fmt.Fprintf(w, "\n### `%s`\n\n%s\n", c.Path(), c.Help)
 	var rows []string
-	for _, p := range n.Positional {
-		rows = append(rows, fmt.Sprintf("| `%s` | %s |", p.Summary(), p.Help))
+	for _, a := range c.Arguments {
+		rows = append(rows, fmt.Sprintf("| `%s` | %s |", a.Usage(), a.Help))
 	}
-	for _, group := range n.AllFlags(true) {
-		for _, f := range group {
-			if f.Name == "help" {
-				continue
-			}
-			rows = append(rows, fmt.Sprintf("| `%s` | %s |", strings.ReplaceAll(f.String(), "|", `\|`), f.Help))
+	for _, f := range c.Visible() {
+		if f.Group != "" {
+			continue // a key of the configuration
 		}
+		rows = append(rows, fmt.Sprintf("| `%s` | %s |", strings.ReplaceAll(f.String(), "|", `\|`), f.Help))
 	}
 	if len(rows) > 0 {
 		fmt.Fprintf(w, "\n| argument or flag | meaning |\n| --- | --- |\n%s\n", strings.Join(rows, "\n"))

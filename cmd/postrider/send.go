@@ -28,7 +28,7 @@ type sendCmd struct {
 	Inline   []string          `sep:"none" placeholder:"FILE" help:"File that the HTML shows as cid: and its name; may be repeated."`
 	Header   []string          `sep:"none" placeholder:"NAME:VALUE" help:"Further header field; may be repeated."`
 	Tag      []string          `help:"Tag, for searching and events; may be repeated."`
-	Metadata map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Comes back in events; may be repeated."`
+	Metadata map[string]string `placeholder:"NAME=VALUE" help:"Comes back in events; may be repeated."`
 	Stream   string            `help:"Stream that it belongs to."`
 	Priority string            `enum:",high,normal,low" default:"" help:"high, normal or low."`
 	At       moment            `placeholder:"TIME" help:"Not before this time: 2026-01-31T15:04:05Z, or +2h."`

@@ -14,6 +14,7 @@ import (
 
 	"postrider/cmd/internal/app"
 	"postrider/cmd/internal/demo"
+	"postrider/cmd/internal/resident"
 	"postrider/configs"
 )
 
@@ -46,7 +47,15 @@ func (c *serveCmd) Run(sh *shell) error {
 		defer os.RemoveAll(dir)
 		defer world.Close()
 	}
-	cfg, problems := configs.Load(loadOptions(sh, c.Config, c.settings(world, dir)))
+	sockets, err := app.InheritSockets(sh.getenv, os.Getpid())
+	if err != nil {
+		fmt.Fprintln(sh.stderr, "postrider:", err)
+		return exitStatus(configs.ExitConfig)
+	}
+	defer sockets.Close()
+	load := loadOptions(sh, c.Config, c.settings(world, dir))
+	load.Sockets = sockets.Settings()
+	cfg, problems := configs.Load(load)
 	log := app.NewLogger(cfg.Log, sh.stdout)
 	for _, p := range problems.Warnings() {
 		if world != nil && p.Key == "delivery.allow_private_destinations" {
@@ -54,20 +63,23 @@ func (c *serveCmd) Run(sh *shell) error {
 		}
 		log.Warn("configuration", "key", p.Key, "source", p.Source, "problem", p.What, "fix", p.Fix)
 	}
+	for _, b := range cfg.Borrowed() {
+		log.Info("setting taken from another image's name", "name", b.Name, "key", b.Key, "image", b.Image)
+	}
 	if err := problems.Err(); err != nil {
 		for _, p := range problems.Failures() {
 			fmt.Fprintln(sh.stderr, p)
 		}
 		return err
 	}
-	return c.serve(sh, cfg, world, log, signals)
+	return c.serve(sh, app.Options{Config: cfg, Logger: log, Sockets: sockets}, world, signals)
 }
 
 // serve runs until a signal. Readiness ends first, then listening, then what is
 // in the air.
-func (c *serveCmd) serve(sh *shell, cfg *configs.Config, world *demo.Demo, log *slog.Logger, signals <-chan os.Signal) error {
-	ctx := context.Background()
-	a, err := app.New(ctx, app.Options{Config: cfg, Logger: log})
+func (c *serveCmd) serve(sh *shell, o app.Options, world *demo.Demo, signals <-chan os.Signal) error {
+	ctx, log := context.Background(), o.Logger
+	a, err := app.New(ctx, o)
 	if refused := (*app.ConfigError)(nil); errors.As(err, &refused) {
 		fmt.Fprintln(sh.stderr, refused)
 		return exitStatus(configs.ExitConfig)
@@ -78,14 +90,17 @@ func (c *serveCmd) serve(sh *shell, cfg *configs.Config, world *demo.Demo, log *
 	if err := a.Start(ctx); err != nil {
 		return startFailure(sh, errors.Join(err, a.Close()))
 	}
-	c.greet(sh, a, cfg, world)
-	got := <-signals
+	c.greet(sh, a, o.Config, world)
+	tell(sh, log, app.NotifyReady)
+	got := await(signals)
+	tell(sh, log, app.NotifyStopping)
 	log.Info("stopping", "signal", got.String())
 	go func() {
 		got := <-signals
 		log.Warn("stopped at once; nothing accepted is lost", "signal", got.String())
 		os.Exit(128 + signalNumber(got))
 	}()
+	a.Retire(ctx)
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	if err := a.Drain(ctx); err != nil {
@@ -94,6 +109,43 @@ func (c *serveCmd) serve(sh *shell, cfg *configs.Config, world *demo.Demo, log *
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// startTime is how long the start may still be felt after it: first probes, first
+// looks at DNS. askEvery is how often it is asked after that whether there is
+// anything to do.
+const (
+	startTime = 3 * time.Second
+	askEvery  = 10 * time.Second
+)
+
+// await waits for a signal. Meanwhile it gives back the memory that only the
+// start needed, and later what a load has left behind.
+func await(signals <-chan os.Signal) os.Signal {
+	var quiet resident.Quiet
+	started := time.NewTimer(startTime)
+	defer started.Stop()
+	again := time.NewTicker(askEvery)
+	defer again.Stop()
+	for {
+		select {
+		case got := <-signals:
+			return got
+		case <-started.C:
+			resident.GiveBack()
+		case <-again.C:
+			if quiet.Look(resident.Used(), askEvery) {
+				resident.GiveBack()
+			}
+		}
+	}
+}
+
+// tell lets systemd know how far we are, where it wants to.
+func tell(sh *shell, log *slog.Logger, state string) {
+	if err := app.NotifySystemd(sh.getenv, state); err != nil {
+		log.Warn("the service manager was not told", "error", err)
+	}
 }
 
 func startFailure(sh *shell, err error) error {
@@ -169,5 +221,6 @@ func (c *serveCmd) settings(world *demo.Demo, dir string) map[string]string {
 	maps.Copy(set, world.Settings())
 	// Whatever the environment says: a real queue has no place in the demo.
 	set["store"], set["store_durability"], set["content"] = "", "strict", ""
+	set[configs.AliasesKey] = "off"
 	return set
 }

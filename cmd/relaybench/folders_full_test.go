@@ -15,7 +15,7 @@ func TestDovecotIsMeasuredInTheSameRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	out, err := command(t, t.Context(), "folders", "--json", "--dir", dir, "--parts", "read,idle", "--messages", "1000", "--rounds", "1",
+	out, err := perform(t, t.Context(), "folders", "--json", "--dir", dir, "--parts", "read,idle", "--messages", "1000", "--rounds", "1",
 		"--repeat", "1", "--idle", "5", "--settle", "0s")
 	if err != nil {
 		t.Fatal(err)

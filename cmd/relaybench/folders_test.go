@@ -29,7 +29,7 @@ func TestFoldersAreMeasuredOverRealSocketsAndOfBothStores(t *testing.T) {
 		"folders", "--json", "--dir", dir, "--messages", "120", "--dovecot", "0", "--redis-messages", "80", "--rounds", "2", "--repeat", "2",
 		"--idle", "3", "--settle", "0s", "--write-messages", "30", "--write-rounds", "2",
 	}
-	out, err := command(t, t.Context(), args...)
+	out, err := perform(t, t.Context(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestFoldersAreMeasuredOverRealSocketsAndOfBothStores(t *testing.T) {
 		t.Errorf("write path is %+v", w)
 	}
 
-	again, err := command(t, t.Context(), append(args, "--parts", "read")...)
+	again, err := perform(t, t.Context(), append(args, "--parts", "read")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestFoldersWantsSensibleNumbers(t *testing.T) {
 	for _, args := range [][]string{
 		{"folders", "--messages", "10"}, {"folders", "--redis-messages", "10"}, {"folders", "--rounds", "0"}, {"folders", "--messages", "100000000"},
 	} {
-		if _, err := command(t, context.Background(), args...); err == nil {
+		if _, err := perform(t, context.Background(), args...); err == nil {
 			t.Errorf("%q was taken", args)
 		}
 	}

@@ -13,6 +13,7 @@
 //	relaybench run --direct --messages 10000
 //	relaybench compare --relay ours=127.0.0.1:2525 --relay theirs=127.0.0.1:25
 //	relaybench folders --dir /var/tmp/folders
+//	relaybench sizes
 //	relaybench report --acked acked.txt --received received.txt
 //
 // Summaries for people go to standard error, JSON to standard output. The
@@ -21,12 +22,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"postrider/cmd/internal/command"
 )
 
 type cli struct {
@@ -35,6 +38,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Source and sink around one relay, in one report."`
 	Compare compareCmd `cmd:"" help:"Several relays in turn, same load, same sink: medians and ratios."`
 	Folders foldersCmd `cmd:"" help:"What mail programs see of a million messages over IMAP, and what filing them costs."`
+	Sizes   sizesCmd   `cmd:"" help:"Size of the program, its memory idle and with a queue, and how fast it starts, beside Postfix."`
 	Relay   relayCmd   `cmd:"" hidden:"" help:"A relay with the configuration of the environment, until standard input ends."`
 	Report  reportCmd  `cmd:"" help:"Reconcile a file of acknowledged with a file of received recipients."`
 }
@@ -45,10 +49,34 @@ type output struct{ human, json io.Writer }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	k := kong.Parse(&cli{}, kong.Name("relaybench"), kong.UsageOnError(),
-		kong.Description("Load source, sink and report for SMTP relays."))
-	k.BindTo(ctx, (*context.Context)(nil))
-	err := k.Run(output{human: os.Stderr, json: os.Stdout})
+	err := run(ctx, os.Args[1:], output{human: os.Stderr, json: os.Stdout})
 	stop()
-	k.FatalIfErrorf(err)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "relaybench:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs one command.
+func run(ctx context.Context, args []string, out output) error {
+	root, err := command.New(&cli{}, "relaybench", "Load source, sink and report for SMTP relays.")
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	c, err := root.Parse(args)
+	if errors.Is(err, command.ErrHelp) {
+		return c.WriteHelp(out.json, command.Width(out.json, os.Getenv("COLUMNS")))
+	}
+	if err != nil {
+		return fmt.Errorf("%w\nRun `%s --help`", err, c.Path())
+	}
+	return c.Target().(runner).Run(ctx, out)
+}
+
+// runner is a command.
+type runner interface {
+	Run(ctx context.Context, out output) error
 }

@@ -16,25 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"postrider/relay/smtpsim"
 )
 
-// command runs relaybench with args and returns its standard output.
-func command(t *testing.T, ctx context.Context, args ...string) ([]byte, error) {
+// perform runs relaybench with args and returns its standard output.
+func perform(t *testing.T, ctx context.Context, args ...string) ([]byte, error) {
 	t.Helper()
-	k, err := kong.New(&cli{}, kong.Exit(func(int) { t.Fatal("exit") }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := k.Parse(args)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var human, out bytes.Buffer
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	err = parsed.Run(output{human: &human, json: &out})
+	err := run(ctx, args, output{human: &human, json: &out})
 	t.Logf("relaybench %s\n%s", strings.Join(args, " "), human.String())
 	return out.Bytes(), err
 }
@@ -126,7 +115,7 @@ func TestRunThroughAGoodRelay(t *testing.T) {
 	for _, mode := range [][]string{nil, {"--pipeline"}, {"--phpmailer"}, {"--reuse=0", "--pipeline"}} {
 		args := append([]string{"run", "--listen", sink, "--relay", f.Addr(), "--tls=starttls", "--auth=u:p:w", "--messages=40", "--recipients=3",
 			"--sessions=4", "--to-domain=a.test,b.test", "--linger=0s", "--json"}, mode...)
-		out, err := command(t, within(t), args...)
+		out, err := perform(t, within(t), args...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +145,7 @@ func TestRunFindsLossDuplicatesAndCorruption(t *testing.T) {
 		return 1
 	})
 	f.body = func(b []byte) []byte { return bytes.Replace(b, []byte("brown fox"), []byte("brown fix"), 1) }
-	out, err := command(t, within(t), "run", "--listen", sink, "--relay", f.Addr(), "--messages=50", "--first=100", "--wait=300ms", "--json")
+	out, err := perform(t, within(t), "run", "--listen", sink, "--relay", f.Addr(), "--messages=50", "--first=100", "--wait=300ms", "--json")
 	if !errors.Is(err, errLost) {
 		t.Errorf("error %v", err)
 	}
@@ -215,7 +204,7 @@ func TestSourceSurvivesARestartOfTheRelay(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		var err error
-		if out, err = command(t, within(t), "source", "--relay", addr, "--messages=300", "--sessions=3", "--reuse=0", "--acked", acked, "--rate=2000", "--json"); err != nil {
+		if out, err = perform(t, within(t), "source", "--relay", addr, "--messages=300", "--sessions=3", "--reuse=0", "--acked", acked, "--rate=2000", "--json"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -253,7 +242,7 @@ func TestSourceSurvivesARestartOfTheRelay(t *testing.T) {
 
 func TestSourceEndsAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	out, err := command(t, within(t), "source", "--relay", freeAddr(t), "--messages=3", "--deadline=100ms", "--json")
+	out, err := perform(t, within(t), "source", "--relay", freeAddr(t), "--messages=3", "--deadline=100ms", "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,18 +261,18 @@ func TestSinkEndsWhenAllIsIn(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			var err error
-			if out, err = command(t, within(t), append([]string{"sink", "--listen", addr, "--received", received, "--fault=dot:tempfail=20%"}, args...)...); err != nil {
+			if out, err = perform(t, within(t), append([]string{"sink", "--listen", addr, "--received", received, "--fault=dot:tempfail=20%"}, args...)...); err != nil {
 				t.Error(err)
 			}
 		})
-		if _, err := command(t, within(t), "source", "--relay", addr, "--messages=30", "--acked", acked); err != nil {
+		if _, err := perform(t, within(t), "source", "--relay", addr, "--messages=30", "--acked", acked); err != nil {
 			t.Error(err)
 		}
 		wg.Wait()
 		if r := decode[sinkReport](t, out); r.Recipients != 30 || r.Duplicates != 0 {
 			t.Errorf("%s: %+v", name, r)
 		}
-		if _, err := command(t, within(t), "report", "--acked", acked, "--received", received); err != nil {
+		if _, err := perform(t, within(t), "report", "--acked", acked, "--received", received); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -299,7 +288,7 @@ func TestReportReconcilesFiles(t *testing.T) {
 		}
 		return path
 	}
-	out, err := command(t, within(t), "report", "--json", "--acked", file("a", "1\n2\n3\n64\n200\n"), "--received", file("r", "3\n1\n3\n3\n9\n64\n"))
+	out, err := perform(t, within(t), "report", "--json", "--acked", file("a", "1\n2\n3\n64\n200\n"), "--received", file("r", "3\n1\n3\n3\n9\n64\n"))
 	if !errors.Is(err, errLost) {
 		t.Errorf("error %v", err)
 	}
@@ -327,7 +316,7 @@ func TestCompareInterleaves(t *testing.T) {
 		})
 		return name + "=" + f.Addr()
 	}
-	out, err := command(t, within(t), "compare", "--listen", sink, "--relay", relay("a", 1), "--relay", relay("b", 2), "--direct",
+	out, err := perform(t, within(t), "compare", "--listen", sink, "--relay", relay("a", 1), "--relay", relay("b", 2), "--direct",
 		"--messages=10", "--rounds=3", "--linger=0s", "--json")
 	if err != nil {
 		t.Fatal(err)

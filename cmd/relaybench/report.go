@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,13 +133,13 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 type reportCmd struct {
-	Acked    string `help:"What the source wrote with --acked." required:"" type:"existingfile"`
-	Received string `help:"What the sink wrote with --received." required:"" type:"existingfile"`
+	Acked    string `help:"What the source wrote with --acked." required:""`
+	Received string `help:"What the sink wrote with --received." required:""`
 	JSON     bool   `name:"json" help:"Print the report as JSON as well."`
 }
 
 // Run reconciles two files of recipient numbers.
-func (cmd *reportCmd) Run(out output) error {
+func (cmd *reportCmd) Run(_ context.Context, out output) error {
 	acked, err := tallyOf(cmd.Acked)
 	if err != nil {
 		return err

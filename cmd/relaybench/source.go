@@ -40,7 +40,7 @@ type sourceCmd struct {
 	JSON  bool   `name:"json" help:"Print the report as JSON as well."`
 }
 
-// validate checks what kong cannot.
+// validate checks what tags cannot say.
 func (l *loadFlags) validate() error {
 	switch {
 	case l.Sessions < 1 || l.Messages < 1 || l.Recipients < 1 || len(l.ToDomain) == 0:

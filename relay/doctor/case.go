@@ -24,6 +24,8 @@ type Case struct {
 	SmartHosts []string
 	// Domains are those that mail is sent from.
 	Domains []Domain
+	// DomainsOnly leaves out all that is of the relay as a whole.
+	DomainsOnly bool
 	// Listeners are where the relay can be reached. Empty: it does not run.
 	Listeners []Listener
 	// Trusted networks may send without a password.
@@ -31,6 +33,8 @@ type Case struct {
 	// Certificate is the configured chain, leaf first, where no listener can be
 	// asked for it.
 	Certificate []*x509.Certificate
+	// Renewals are the certificates that the relay has from an authority.
+	Renewals []Renewal
 	// Port25 is what is known of it already, by source address.
 	Port25 []Port25
 	// Outcomes are the counters of the last day; nil: there are none.

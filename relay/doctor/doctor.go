@@ -158,6 +158,16 @@ func (d *Doctor) Examine(ctx context.Context, c Case) *Report {
 
 // checks lists what there is to ask, in the order in which it is told.
 func (x *exam) checks() []check {
+	var domains []check
+	for _, d := range x.c.Domains {
+		if d.MailFrom == "" {
+			d.MailFrom = d.Name
+		}
+		domains = append(domains, x.domainChecks(d)...)
+	}
+	if x.c.DomainsOnly {
+		return domains
+	}
 	list := []check{
 		{"dns.resolver", "dns", "the DNS servers of this machine", x.resolver},
 		{"net.port25", x.c.Hostname, "TCP port 25 of large mail providers", x.port25},
@@ -168,14 +178,10 @@ func (x *exam) checks() []check {
 		{"ip.v6", x.c.Hostname, "sending over IPv6", x.v6},
 	}
 	list = append(list, x.listChecks()...)
-	for _, d := range x.c.Domains {
-		if d.MailFrom == "" {
-			d.MailFrom = d.Name
-		}
-		list = append(list, x.domainChecks(d)...)
-	}
+	list = append(list, domains...)
 	return append(list,
 		check{"tls.server", x.c.Hostname, "the certificates of our listeners", x.serverTLS},
+		check{"tls.renewal", x.c.Hostname, "the certificates that the relay has by itself", x.renewals},
 		check{"tls.out", x.c.Hostname, "how much mail leaves encrypted", x.outTLS},
 		check{"rep.rate", x.c.Hostname, "how much mail comes back", x.rates},
 		check{"sys.clock", x.c.Hostname, "the clock of this machine", x.clock},

@@ -39,7 +39,7 @@ func (x *exam) serverTLS(ctx context.Context) []Finding {
 		chain, err := x.served(ctx, l)
 		switch {
 		case err != nil:
-			found = append(found, f.fail("no TLS session: "+shown(err.Error())).advise("See tls.cert and tls.key, and the log.", atConfig))
+			found = append(found, f.fail("no TLS session: "+shown(err.Error())).advise("See the section tls, and the log.", atConfig))
 		case slices.ContainsFunc(shownBefore, func(raw []byte) bool { return string(raw) == string(chain[0].Raw) }):
 			found = append(found, f.ok("the same certificate"))
 		default:
@@ -52,9 +52,11 @@ func (x *exam) serverTLS(ctx context.Context) []Finding {
 		return found
 	case len(x.c.Certificate) > 0:
 		return []Finding{x.judgeChain(f, x.c.Certificate)}
+	case len(x.c.Renewals) > 0:
+		return nil // they speak for themselves
 	case slices.ContainsFunc(x.c.Listeners, func(l Listener) bool { return !loopback(l.Addr) }):
 		return []Finding{f.warn("there is none, and listeners can be reached from other machines: passwords and mail cross the network readable").
-			advise("Set tls.cert and tls.key.", atConfig)}
+			advise("Set tls.cert and tls.key, or tls.acme.domains.", atConfig)}
 	}
 	return []Finding{f.ok("there is none, and nothing listens beyond this machine")}
 }
@@ -110,18 +112,22 @@ func (x *exam) served(ctx context.Context, l Listener) ([]*x509.Certificate, err
 func (x *exam) judgeChain(f Finding, chain []*x509.Certificate) Finding {
 	leaf, now := chain[0], x.o.Now()
 	left := leaf.NotAfter.Sub(now)
+	soon, near, last := wornOut(leaf.NotAfter.Sub(leaf.NotBefore))
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
 	f.Asked += ", for " + x.c.Hostname
-	const renew = "Renew the certificate. It is read again by itself when the files change."
+	renew := "Renew the certificate. It is read again by itself when the files change."
+	if len(x.c.Renewals) > 0 {
+		renew = "The relay renews it by itself: see the log for why it has not."
+	}
 	switch {
 	case left <= 0:
 		return f.fail("it expired on "+leaf.NotAfter.UTC().Format(time.DateOnly)).advise(renew, atHost).marked("expired")
 	case now.Before(leaf.NotBefore):
 		return f.fail("it is not valid before "+leaf.NotBefore.UTC().Format(time.DateTime)+" UTC").advise("See whether the clock is right.", atHost).marked("early")
-	case left <= expiryLast:
+	case left <= last:
 		return f.fail("it expires in "+span(left)).advise(renew, atHost).marked("1")
 	}
 	if err := leaf.VerifyHostname(x.c.Hostname); err != nil {
@@ -135,9 +141,9 @@ func (x *exam) judgeChain(f Finding, chain []*x509.Certificate) Finding {
 	case err != nil:
 		return f.warn("its chain does not lead to an authority that is trusted here: "+shown(err.Error())).
 			advise("Put the whole chain into tls.cert, the leaf first (fullchain.pem).", atConfig).marked("chain")
-	case left <= expiryNow:
+	case left <= near:
 		return f.warn("it expires in "+span(left)).advise(renew, atHost).marked("7")
-	case left <= expirySoon:
+	case left <= soon:
 		return f.warn("it expires in "+span(left)).advise(renew, atHost).marked("21")
 	}
 	return f.ok("for " + list(names(leaf)) + ", good for " + span(left))

@@ -89,6 +89,40 @@ func (s Addresses) Allow(a queue.Address) bool {
 	return s.match(a) && (s.and == nil || s.and.Allow(a))
 }
 
+// AllowDomain reports whether some address of the domain may be in the set.
+func (s Addresses) AllowDomain(domain string) bool {
+	if s.Any() {
+		return true
+	}
+	domain = strings.ToLower(domain)
+	for _, p := range s.patterns {
+		if !p.below && domain == p.domain || p.below && strings.HasSuffix(domain, "."+p.domain) {
+			return s.and == nil || s.and.AllowDomain(domain)
+		}
+	}
+	return false
+}
+
+// Patterns returns what ParseAddresses reads, none for everything. Of sets of
+// which an address must be in all it returns those of the last, the narrowest as
+// a rule.
+func (s Addresses) Patterns() (list []string) {
+	if s.and != nil {
+		return s.and.Patterns()
+	}
+	for _, p := range s.patterns {
+		text := p.domain
+		if p.below {
+			text = "*." + text
+		}
+		if p.local != "" {
+			text = p.local + "@" + text
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
 func (s Addresses) match(a queue.Address) bool {
 	domain := strings.ToLower(a.Domain)
 	for _, p := range s.patterns {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strings"
 	"testing"
 
 	"postrider/queue"
@@ -23,6 +24,23 @@ func TestAnIntersectionHoldsWhatIsInAll(t *testing.T) {
 	} {
 		if s.yes != "" && !s.set.Allow(mustAddress(t, s.yes)) || s.set.Allow(mustAddress(t, s.no)) {
 			t.Errorf("%s: %s %v, %s %v", name, s.yes, !s.set.Allow(mustAddress(t, s.yes)), s.no, s.set.Allow(mustAddress(t, s.no)))
+		}
+	}
+}
+
+func TestASetTellsItsPatternsAndDomains(t *testing.T) {
+	t.Parallel()
+	s := mustSenders(t, "Example.com", "*.example.org", "*@example.net", "bob@one.example")
+	if got := strings.Join(s.Patterns(), " "); got != "example.com *.example.org example.net bob@one.example" {
+		t.Errorf("patterns are %s", got)
+	}
+	both := s.And(mustSenders(t, "one.example", "two.example"))
+	if got := strings.Join(both.Patterns(), " "); got != "one.example two.example" {
+		t.Errorf("patterns of both are %s", got)
+	}
+	for domain, want := range map[string]bool{"EXAMPLE.com": true, "example.org": false, "a.example.org": true, "one.example": true, "two.example": false} {
+		if s.AllowDomain(domain) != want || both.AllowDomain(domain) != (domain == "one.example") || !(Addresses{}).AllowDomain(domain) {
+			t.Errorf("%s: %v, of both %v", domain, s.AllowDomain(domain), both.AllowDomain(domain))
 		}
 	}
 }

@@ -45,6 +45,9 @@ func (e *entering) admitSender(ctx context.Context) (err error) {
 		return err
 	}
 	e.s.Sandbox = e.s.Sandbox || e.policy.Sandbox
+	if e.s.Source.Kind != internal {
+		e.s.Envelope.ReversePath = e.door.masquerade(e.s.Envelope.ReversePath)
+	}
 	var refusal *queue.Refusal
 	e.s.Envelope.ReversePath, refusal = envelopeSender(e.s.Account, e.policy, e.s.Envelope.ReversePath)
 	return refusalError(refusal)
@@ -55,6 +58,8 @@ func (e *entering) checkRecipients() *queue.Refusal {
 	switch {
 	case len(rs) == 0:
 		return refuse(queue.RefusedAddress, 554, queue.Enhanced{5, 5, 1}, "The message has no recipients.", "Name at least one recipient.")
+	case len(rs) == queue.MaxRecipients && e.redirects() && !e.included():
+		return refuse(queue.RefusedRecipientMax, 452, queue.Enhanced{4, 5, 3}, "The message has 1000 recipients, and this relay adds one: it is set to staging.", "Send it in several messages.")
 	case len(rs) > queue.MaxRecipients:
 		return refuse(queue.RefusedRecipientMax, 452, queue.Enhanced{4, 5, 3}, "The message has more than 1000 recipients.", "Send it in several messages.")
 	case len(rs) == 1 && rs[0].Raw != "":

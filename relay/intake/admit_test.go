@@ -352,3 +352,23 @@ func TestOneKeyAHundredTimesAtOnceIsOneMessage(t *testing.T) {
 		}
 	})
 }
+
+// What is left of a key's rate is told at MAIL FROM, and asking takes nothing.
+func TestASpentRateIsToldAtMail(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	d := newDoor(t, s, policies{"shop": {RatePerMinute: 1, RateKey: "key_1"}})
+	from := address(t, "shop@example.com")
+	for range 3 {
+		if err := d.CheckSender(t.Context(), "shop", "key_1", from); err != nil {
+			t.Fatalf("before anything was sent: %v", err)
+		}
+	}
+	if _, err := d.Submit(t.Context(), submission(t, "Subject: x\r\n\r\nx\r\n", "bob@example.org")); err != nil {
+		t.Fatal(err)
+	}
+	var r *queue.Refusal
+	if err := d.CheckSender(t.Context(), "shop", "key_1", from); !errors.As(err, &r) || r.Kind != queue.RefusedRate || r.RetryAfter <= 0 || r.Fix == "" {
+		t.Errorf("when it is spent: %v, %+v", err, r)
+	}
+}

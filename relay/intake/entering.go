@@ -24,11 +24,13 @@ type entering struct {
 	now     time.Time
 	expires time.Time
 	listed  map[int]suppression.Entry // the recipients that are not sent to, by index
+	kept    int                       // recipients that staging keeps back
 	w       queue.ContentWriter
 
 	text       lines
 	facts      queue.Header
 	key        string
+	website    string // as fieldSite says
 	size       int64
 	headerSize int64
 }
@@ -135,11 +137,13 @@ func (e *entering) edit(h *header) *queue.Refusal {
 	if r := e.wishes(h); r != nil {
 		return r
 	}
+	e.unmask(h)
 	h.repair(e.s.ID, e.s.Envelope.ReversePath, e.door.o.Hostname, e.now)
 	if r := h.applyFrom(e.s.Account, e.policy); r != nil {
 		return r
 	}
 	e.facts = h.facts()
+	e.addOriginal(h)
 	return nil
 }
 

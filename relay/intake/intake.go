@@ -49,6 +49,8 @@ type Options struct {
 	Handoff  Handoff // nil: all mail waits to be leased
 
 	Suppressions Suppressions // nil: there are none
+	Staging      Staging      // who may get mail at all
+	Masquerade   []Masquerade // host names that are hidden in senders; the first that fits counts
 
 	Lifetime       time.Duration // of a message that names none, and at most; 0: 72 h
 	MaxSize        int64         // octets after normalising; 0: 25 MB
@@ -107,7 +109,10 @@ func (d *Door) CheckSender(ctx context.Context, account, credential string, from
 	if err != nil {
 		return err
 	}
-	_, refusal := envelopeSender(account, p, from)
+	_, refusal := envelopeSender(account, p, d.masquerade(from))
+	if refusal == nil {
+		refusal = d.checkRateLeft(ctx, p)
+	}
 	return refusalError(refusal)
 }
 
@@ -237,9 +242,17 @@ func (d *Door) report(e *entering, done queue.Enqueued, hold bool) {
 	if d.o.Accepted != nil {
 		d.o.Accepted(e.s.Source.Kind, len(e.s.Recipients), e.size, took)
 	}
-	d.o.Logger.Info("message accepted", "id", done.ID, "account", e.s.Account,
-		"from", e.s.Envelope.ReversePath, "rcpts", len(e.s.Recipients), "size", e.size,
-		"message_id", e.facts.MessageID, "source", e.s.Source.Kind, "peer", e.s.Source.Remote, "held", hold, "took", took)
+	facts := []any{
+		"id", done.ID, "account", e.s.Account, "from", e.s.Envelope.ReversePath, "rcpts", len(e.s.Recipients), "size", e.size,
+		"message_id", e.facts.MessageID, "source", e.s.Source.Kind, "peer", e.s.Source.Remote, "held", hold, "took", took,
+	}
+	if e.website != "" {
+		facts = append(facts, "website", e.website)
+	}
+	if e.kept > 0 {
+		facts = append(facts, "staging", d.o.Staging.Mode(), "kept", e.kept)
+	}
+	d.o.Logger.Info("message accepted", facts...)
 }
 
 // storeError tells the client of the store's trouble what it may know, and

@@ -45,6 +45,12 @@ type Policies interface {
 	Policy(ctx context.Context, account, credential string) (Policy, error)
 }
 
+// Sending says who may be sent as: by whom senders outside are treated how, and
+// who takes their place.
+func (p Policy) Sending() (from FromPolicy, instead queue.Address) {
+	return p.fromPolicy(), p.defaultSender()
+}
+
 // fromPolicy resolves what is left open.
 func (p Policy) fromPolicy() FromPolicy {
 	if p.From == "" || p.Senders.Any() {

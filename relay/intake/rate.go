@@ -16,16 +16,33 @@ func (d *Door) Rate(ctx context.Context, account, credential string) (limit, lef
 	if err != nil || p.RatePerMinute <= 0 {
 		return 0, 0, 0, false
 	}
+	left, reset, ok = d.rateLeft(ctx, p)
+	return p.RatePerMinute, left, reset, ok
+}
+
+func (d *Door) rateLeft(ctx context.Context, p Policy) (left int, reset time.Duration, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	// More than there can be is never taken: the wait for it tells what is there.
 	ok, wait, err := d.o.Store.TakeRate(ctx, "key/"+p.RateKey, d.o.Now(), rateOf(p), p.RatePerMinute+1)
 	if ok || err != nil {
-		return 0, 0, 0, false
+		return 0, 0, false
 	}
 	each := time.Minute / time.Duration(p.RatePerMinute)
 	used := int((wait - each + each - 1) / each)
-	return p.RatePerMinute, max(p.RatePerMinute-used, 0), max(wait-each, 0), true
+	return max(p.RatePerMinute-used, 0), max(wait-each, 0), true
+}
+
+// checkRateLeft says at MAIL FROM that nothing is left, where the client shows it
+// to a person: of what is said at the final dot, WordPress shows nothing.
+func (d *Door) checkRateLeft(ctx context.Context, p Policy) *queue.Refusal {
+	if p.RatePerMinute <= 0 {
+		return nil
+	}
+	if left, reset, ok := d.rateLeft(ctx, p); ok && left == 0 {
+		return refuseRate(p, reset)
+	}
+	return nil
 }
 
 func rateOf(p Policy) queue.Rate {
@@ -50,6 +67,10 @@ func (d *Door) checkRate(ctx context.Context, p Policy, recipients int, now time
 	case ok:
 		return nil
 	}
+	return refuseRate(p, wait)
+}
+
+func refuseRate(p Policy, wait time.Duration) *queue.Refusal {
 	r := refuse(queue.RefusedRate, 450, queue.Enhanced{4, 7, 0},
 		fmt.Sprintf("The key may send to %d recipients a minute, and has done so.", p.RatePerMinute), "Try again in a minute.")
 	r.RetryAfter = max(wait, time.Second)

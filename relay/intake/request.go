@@ -63,6 +63,8 @@ func (e *entering) recipients(m *queue.Message, hold bool) []queue.Recipient {
 			keepBack(&r, why, e.now)
 		case e.s.Sandbox:
 			pretend(&r, e.now)
+		case e.keeps(r.Address) != "":
+			e.keep(&r)
 		case hold:
 			r.State = queue.StateHeld
 		case e.s.NotBefore.After(e.now):
@@ -70,6 +72,9 @@ func (e *entering) recipients(m *queue.Message, hold bool) []queue.Recipient {
 		}
 		r.Lane = e.door.o.Lane(m.Account, sender, r.Address.Fold().Domain)
 		rs = append(rs, r)
+	}
+	if e.redirects() && !e.included() {
+		rs = append(rs, e.redirected(m, hold))
 	}
 	return rs
 }

@@ -46,6 +46,9 @@ func (e *entering) askSuppressions(ctx context.Context) error {
 	for i, r := range e.s.Recipients {
 		addrs[i] = r.Address // the null address, where it could not be read
 	}
+	if e.redirects() {
+		addrs = append(addrs, e.door.o.Staging.Redirect) // it may be on the list as well
+	}
 	var scopes []string
 	for _, s := range []string{e.s.Labels.Stream, e.s.Labels.List} {
 		if s != "" {
@@ -93,10 +96,11 @@ func explain(e suppression.Entry) string {
 // maxWhy is how long the text of an attempt may be.
 const maxWhy = 512
 
-// suppressed returns the indexes of the recipients that are kept back.
+// suppressed returns the indexes of the recipients that the list keeps back. What
+// staging does is no news to programs: they are to go on as they would.
 func suppressed(rs []queue.Recipient) (indexes []int) {
 	for i, r := range rs {
-		if r.State == queue.StateSuppressed {
+		if r.State == queue.StateSuppressed && r.Class != queue.ClassLocalStaging {
 			indexes = append(indexes, i)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func fates(t *testing.T, s engine, id queue.MessageID) (states, events string, e
 	}
 	for _, v := range history {
 		vs = append(vs, string(v.Kind))
-		if v.Kind != queue.EventQueued && (v.Attempt == nil || *v.Attempt != *e.Recipients[v.Recipient.Index()].Last || v.Class != e.Recipients[v.Recipient.Index()].Class) {
+		if v.Kind != queue.EventQueued && (!reflect.DeepEqual(v.Attempt, e.Recipients[v.Recipient.Index()].Last) || v.Class != e.Recipients[v.Recipient.Index()].Class) {
 			t.Errorf("event %s: attempt %+v, class %q", v.Kind, v.Attempt, v.Class)
 		}
 	}

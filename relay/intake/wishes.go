@@ -15,10 +15,19 @@ const (
 	fieldSendAt   = "X-Postrider-Send-At"
 	fieldExpires  = "X-Postrider-Expires"
 	fieldPriority = "X-Postrider-Priority"
+	// fieldSite says which site of several that share an account wrote the
+	// message: for the log alone.
+	fieldSite = "X-Relay-Site"
 )
+
+// maxSite is how much of it is logged.
+const maxSite = 128
 
 // wishes reads our own fields. What the submission itself says counts for more.
 func (e *entering) wishes(h *header) *queue.Refusal {
+	if site, ok := h.take(fieldSite); ok {
+		e.website = ascii(site[:min(len(site), maxSite)])
+	}
 	timed := false
 	for _, w := range []struct {
 		name string

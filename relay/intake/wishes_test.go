@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,4 +73,26 @@ func FuzzParseWhen(f *testing.F) {
 			t.Errorf("%q is %v", text, at)
 		}
 	})
+}
+
+// Which of several sites wrote a message is for the log, and nobody else's affair.
+func TestTheSiteIsTakenOutAndRemembered(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"X-Relay-Site: 3 shop.example\r\n":                    "3 shop.example",
+		"x-relay-site: one\r\nX-Relay-Site: two\r\n":          "one",
+		"X-Relay-Site: a\x01b\xc3\xbc\r\n":                    "a?b?",
+		"X-Relay-Site: " + strings.Repeat("x", 1000) + "\r\n": strings.Repeat("x", maxSite),
+		"X-Other: 3 shop.example\r\n":                         "",
+		"X-Relay-Site: 1 a\r\nX-Postrider-Send-At: +1h\r\n":   "1 a",
+	} {
+		e := &entering{door: New(Options{}), s: &queue.Submission{}, now: time.Now()}
+		h := mustHeader(t, given+"Subject: x\r\n\r\n")
+		if r := e.wishes(&h); r != nil || e.website != want {
+			t.Errorf("%q: %q, %v", given, e.website, r)
+		}
+		if _, left := h.get(fieldSite); left {
+			t.Errorf("%q is left", given)
+		}
+	}
 }

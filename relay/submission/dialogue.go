@@ -108,7 +108,19 @@ func (d *dialogue) begin() {
 			return
 		}
 	}
-	d.t.say("220 " + d.t.s.o.Hostname + " ESMTP Postrider")
+	d.t.say(d.t.s.o.banner())
+}
+
+// maxBanner is what clients read of a line: PHPMailer stops after 511 octets.
+const maxBanner = 500
+
+// banner is the greeting of a connection.
+func (o *Options) banner() string {
+	line := "220 " + o.Hostname + " ESMTP Postrider"
+	if o.Notice != "" {
+		line += " - " + o.Notice
+	}
+	return line[:min(len(line), maxBanner)]
 }
 
 // countError cuts strangers off who only make errors.

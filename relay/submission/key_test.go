@@ -199,6 +199,9 @@ func TestAKeysRateHoldsOverSMTP(t *testing.T) {
 	wantReply(t, "two more", c.mail(letter, "a@example.com", "b@example.net", "c@example.net"), "450-4.7.0", "3 recipients a minute")
 	wantReply(t, "on another connection", r.signIn(secret, "235").mail(letter, "a@example.com", "b@example.net", "c@example.net"), "450-4.7.0", "")
 	wantReply(t, "the third", c.mail(letter, "a@example.com", "b@example.net"), "250", "")
+	wantReply(t, "a fourth", c.ask("MAIL FROM:<a@example.com>"), "450-4.7.0", "3 recipients a minute")
+	fresh, _ := r.key(auth.KeyLimits{RatePerMinute: 3})
+	c = r.signIn(fresh, "235")
 	wantReply(t, "more than ever", c.mail(letter, "a@example.com", "b@example.net", "c@example.net", "d@example.net", "e@example.net"), "550-5.5.3", "several messages")
 }
 

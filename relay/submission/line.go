@@ -103,7 +103,7 @@ func (d *dialogue) takeChunk() error {
 
 // mayStartTLS reports whether STARTTLS is to be had here and now.
 func (d *dialogue) mayStartTLS() bool {
-	return d.t.s.o.TLS != nil && d.t.tls == nil && !d.t.local
+	return d.t.s.o.TLS != nil && d.t.tls == nil && !d.t.local && d.t.s.o.TLSReady()
 }
 
 // startTLS ends this dialogue. All it knew is forgotten with it (RFC 3207 §4.2).
@@ -111,6 +111,9 @@ func (d *dialogue) startTLS() error {
 	switch {
 	case d.t.tls != nil:
 		d.refuse("503 5.5.1 TLS is already active")
+		return nil
+	case !d.t.s.o.TLSReady():
+		d.refuse("454 4.7.0 TLS is not available yet") // RFC 3207 §4
 		return nil
 	case !d.mayStartTLS():
 		d.refuse("502 5.5.1 TLS is not available")

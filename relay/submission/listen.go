@@ -14,12 +14,11 @@ import (
 func (s *Server) listen(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var lc net.ListenConfig
 	for _, l := range s.o.Listen {
 		if s.o.TLS == nil && l.Security != Plain {
 			return fmt.Errorf("listen on %s: it needs TLS: set a certificate and its key, or use a plain listener", l.Address)
 		}
-		n, err := lc.Listen(ctx, "tcp", l.Address)
+		n, err := s.o.Bind(ctx, l.Address)
 		if err != nil {
 			return fmt.Errorf("listen for submission: %w", err)
 		}
@@ -34,6 +33,11 @@ func (s *Server) listen(ctx context.Context) error {
 	}
 	s.listeners = append(s.listeners, listener{Listener: n, local: true})
 	return nil
+}
+
+func bind(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", address)
 }
 
 // listenUnix takes the place of a socket that a dead process left behind, and

@@ -41,6 +41,15 @@ func (s *session) mayLogin() bool {
 // needsTLS reports a listener that wants STARTTLS first.
 func (d *dialogue) needsTLS() bool { return d.t.from == StartTLS && d.t.tls == nil }
 
+// mustStartTLS refuses what is too early, with the given code where TLS is not to
+// be had yet: that is ours to mend, and the client may come again.
+func (s *session) mustStartTLS(notYet int) error {
+	if !s.d.t.s.o.TLSReady() {
+		return reply(notYet, queue.Enhanced{4, 7, 0}, "TLS is needed here, and is not available yet: try again later")
+	}
+	return reply(530, queue.Enhanced{5, 7, 0}, "Must issue a STARTTLS command first")
+}
+
 // Auth implements smtp.AuthSession.
 func (s *session) Auth(mech string) (sasl.Server, error) {
 	check := func(name, password string) error {
@@ -53,7 +62,7 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 	case s.open: // RFC 4954 §4
 		return nil, s.say(reply(503, queue.Enhanced{5, 5, 1}, "AUTH is not allowed during a message"), verbAUTH)
 	case s.d.needsTLS():
-		return nil, s.say(reply(530, queue.Enhanced{5, 7, 0}, "Must issue a STARTTLS command first"), verbAUTH)
+		return nil, s.say(s.mustStartTLS(454), verbAUTH) // RFC 4954 §6
 	case s.d.t.s.o.Auth == nil:
 		return nil, s.say(reply(502, queue.Enhanced{5, 5, 1}, "Authentication is not available"), verbAUTH)
 	case !s.mayLogin():

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -68,12 +69,19 @@ type Options struct {
 	Door     Door
 	Auth     Authenticator // nil: AUTH is not offered
 	Hostname string        // in the banner and the EHLO reply
+	Notice   string        // what else the banner says, of printable ASCII; empty: nothing
 
 	Listen []Listen
+	// Bind opens a TCP listener at host:port; nil: as net.Listen does. It lets a
+	// caller hand over sockets that are open already.
+	Bind   func(ctx context.Context, address string) (net.Listener, error)
 	Socket Socket
 	// TLS holds the certificates; nil: STARTTLS is not offered, and listeners
 	// that need TLS are an error at Start. Versions below 1.2 are refused.
 	TLS *tls.Config
+	// TLSReady says whether there is a certificate by now; nil: always. Before
+	// that STARTTLS is not offered.
+	TLSReady func() bool
 
 	// TrustedNetworks may send without AUTH, as auth.AccountTrusted.
 	TrustedNetworks []netip.Prefix
@@ -115,6 +123,9 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	if o.Bind == nil {
+		o.Bind = bind
+	}
 	setZero(&o.AuthWithoutTLS, AuthLocal)
 	setZero(&o.Socket.Mode, 0o666)
 	setZero(&o.MaxSize, defaultMaxSize)
@@ -136,6 +147,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TLSReady == nil {
+		o.TLSReady = func() bool { return true }
 	}
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()

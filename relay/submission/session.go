@@ -105,7 +105,7 @@ func (s *session) mail(cmd command, o *smtp.MailOptions) error {
 // look for the words "Unauthenticated senders not allowed" and explain them.
 func (s *session) mayMail() error {
 	if s.d.needsTLS() {
-		return reply(530, queue.Enhanced{5, 7, 0}, "Must issue a STARTTLS command first")
+		return s.mustStartTLS(451)
 	}
 	if s.known() {
 		return nil

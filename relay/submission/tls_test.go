@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,4 +167,31 @@ func writePair(t *testing.T, dir string) (certFile, keyFile string) {
 		}
 	}
 	return certFile, keyFile
+}
+
+func TestSTARTTLSWaitsForItsCertificate(t *testing.T) {
+	t.Parallel()
+	cert, pool := certificate(t)
+	var ready atomic.Bool
+	for _, security := range []submission.Security{submission.Plain, submission.StartTLS} {
+		ready.Store(false)
+		s := serve(t, func(o *submission.Options) {
+			o.TLS, o.TLSReady, o.Listen[0].Security = cert, ready.Load, security
+		})
+		c := s.dial(t)
+		if got := c.do("EHLO x", "250"); strings.Contains(got, "STARTTLS") {
+			t.Errorf("offers what is not there: %q", got)
+		}
+		c.do("STARTTLS", "454 4.7.0")
+		if security == submission.StartTLS {
+			c.do("MAIL FROM:<a@example.com>", "451 4.7.0 TLS is needed here, and is not available yet")
+			c.do("AUTH PLAIN", "454 4.7.0")
+		}
+		ready.Store(true)
+		if got := c.do("EHLO x", "250"); !strings.Contains(got, "STARTTLS") {
+			t.Errorf("got %q", got)
+		}
+		c.startTLS(pool)
+		c.open()
+	}
 }

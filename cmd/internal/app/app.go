@@ -33,6 +33,7 @@ import (
 	"postrider/relay/bounce"
 	"postrider/relay/delivery"
 	"postrider/relay/feedback"
+	"postrider/relay/intake"
 	"postrider/relay/outbound"
 	"postrider/relay/port25"
 	"postrider/relay/report"
@@ -50,45 +51,52 @@ type Options struct {
 	// NoFiling leaves the folders as they are: for measurements of what filing
 	// takes, and of folders whose messages the store does not have.
 	NoFiling bool
+	// Sockets are used where the configuration names their addresses; nil: none.
+	Sockets *Sockets
 }
 
 // App is the whole relay. Start it once, then Drain or Close it once.
 type App struct {
 	cfg  *configs.Config
+	open *Sockets // that were before the relay
 	log  *slog.Logger
 	now  func() time.Time
 	node string // holds leases and claims
 
-	metrics    *metrics
-	store      queue.Store
-	resolver   *mx.Resolver
-	keyring    *dkim.Keyring
-	rotation   *rotation
-	doctor     *examiner
-	pools      []*outbound.Pool
-	auth       *auth.Authenticator
-	certs      *tls.Config // nil without certificates; SMTP and HTTP share one watch on the files
-	sites      *throttle.Sites
-	sts        *mtasts.Cache
-	port25     *port25.Watch // nil: nobody looks at it
-	classifier *bounce.Classifier
-	dispatcher *delivery.Dispatcher
-	reports    *report.Maker
-	sweeper    *sweeper
-	submission *submission.Server
-	http       *api.Server
-	events     *feed.Reader
-	webhooks   *webhook.Sender
-	stats      *stats.Stats
-	folders    *folders.Book
-	filer      *filing.Filer // nil: nobody files
-	imap       *imapview.Server
-	pop3       *pop3view.Server
+	metrics      *metrics
+	store        queue.Store
+	resolver     *mx.Resolver
+	keyring      *dkim.Keyring
+	rotation     *rotation
+	doctor       *examiner
+	sending      *sending
+	pools        []*outbound.Pool
+	auth         *auth.Authenticator
+	certs        *tls.Config // nil without certificates; all listeners share it
+	certificates certificates
+	sites        *throttle.Sites
+	sts          *mtasts.Cache
+	port25       *port25.Watch // nil: nobody looks at it
+	classifier   *bounce.Classifier
+	dispatcher   *delivery.Dispatcher
+	reports      *report.Maker
+	sweeper      *sweeper
+	submission   *submission.Server
+	http         *api.Server
+	events       *feed.Reader
+	webhooks     *webhook.Sender
+	stats        *stats.Stats
+	folders      *folders.Book
+	filer        *filing.Filer // nil: nobody files
+	imap         *imapview.Server
+	pop3         *pop3view.Server
 
 	suppressions *suppression.Book
 	feedback     *feedback.Reader
 	alerts       *alert.Watch
 	suspensions  *suspension.View
+	staging      intake.Staging
+	reminder     *reminder // nil: there is nothing to be reminded of
 
 	httpAddrs []net.Addr
 
@@ -103,6 +111,9 @@ type App struct {
 	serving atomic.Bool
 }
 
+// failedStart is how long parts have to end when a listener cannot be opened.
+const failedStart = 5 * time.Second
+
 var errNotServing = errors.New("the relay is starting or stopping")
 
 // New opens the store and connects all rooms; it listens on nothing yet. Close
@@ -114,7 +125,8 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{cfg: o.Config, log: o.Logger, now: o.Now, node: newNode(o.Config.Hostname), metrics: newMetrics()}
+	a := &App{cfg: o.Config, open: o.Sockets, log: o.Logger, now: o.Now, node: newNode(o.Config.Hostname), metrics: newMetrics(o.Now)}
+	a.log = a.metrics.counting(o.Logger)
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -138,11 +150,29 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.ensureAccount(ctx); err != nil {
 		return err
 	}
+	a.startParts(ctx)
+	if err := a.listen(ctx); err != nil {
+		// What runs already would else find the store closed.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failedStart)
+		defer cancel()
+		return errors.Join(err, drainAll(ctx, a.parts()))
+	}
+	a.doctor.start(ctx)
+	a.serving.Store(true)
+	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
+		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs),
+		"imap", addrTexts(a.imap.Addrs()), "pop3", addrTexts(a.pop3.Addrs()), "acme", addrTexts(a.ACMEAddrs()))
+	return nil
+}
+
+// startParts begins all that works without being asked.
+func (a *App) startParts(ctx context.Context) {
 	a.keyring.Start(ctx)
 	a.rotation.start(ctx)
 	if a.port25 != nil {
 		a.port25.Start(ctx)
 	}
+	a.startStaging(ctx)
 	a.sites.Start(ctx)
 	a.sts.Start(ctx)
 	a.dispatcher.Start(ctx)
@@ -155,21 +185,20 @@ func (a *App) Start(ctx context.Context) error {
 	if a.filer != nil {
 		a.filer.Start(ctx)
 	}
-	if err := a.listenHTTP(); err != nil {
+}
+
+// listen opens the doors.
+func (a *App) listen(ctx context.Context) error {
+	if err := a.startTLS(ctx); err != nil {
+		return err
+	}
+	if err := a.listenHTTP(ctx); err != nil {
 		return err
 	}
 	if err := a.submission.Start(ctx); err != nil {
-		return fmt.Errorf("listen for mail: %w", err)
+		return fmt.Errorf("listen for mail: %w%s", err, listenFix(err))
 	}
-	if err := a.listenFolders(ctx); err != nil {
-		return err
-	}
-	a.doctor.start(ctx)
-	a.serving.Store(true)
-	a.log.Info("relay started", "hostname", a.cfg.Hostname, "node", a.node, "store", a.cfg.Store.String(), "data_dir", a.cfg.DataDir,
-		"submission", addrTexts(a.SubmissionAddrs()), "http", addrTexts(a.httpAddrs), "http_operator", addrTexts(a.operatorAddrs),
-		"imap", addrTexts(a.imap.Addrs()), "pop3", addrTexts(a.pop3.Addrs()))
-	return nil
+	return a.listenFolders(ctx)
 }
 
 // Drain stops: not ready, no new mail, what is in the air ends until ctx does,
@@ -177,19 +206,23 @@ func (a *App) Start(ctx context.Context) error {
 // returns.
 func (a *App) Drain(ctx context.Context) error {
 	a.serving.Store(false)
-	// All at once: a client that is slow to hand its mail in must not use up the
-	// time of those that are being delivered.
+	return errors.Join(drainAll(ctx, a.parts()), a.Close())
+}
+
+// parts are drained all at once: a client that is slow to hand its mail in must
+// not use up the time of those that are being delivered.
+func (a *App) parts() map[string]func(context.Context) error {
 	parts := map[string]func(context.Context) error{
 		"submission": a.submission.Drain, "delivery": a.drainDelivery, "reports": a.reports.Drain,
 		"feedback": a.feedback.Drain, "alerts": a.alerts.Drain,
-		"keys": a.keyring.Drain, "key rotation": a.rotation.drain, "doctor": a.doctor.drain, "http": a.http.Drain, "retention": a.sweeper.drain,
+		"keys": a.keyring.Drain, "key rotation": a.rotation.drain, "doctor": a.doctor.drain, "looks at domains": a.sending.drain, "http": a.http.Drain, "retention": a.sweeper.drain,
 		"webhooks": a.webhooks.Drain, "stats": a.stats.Drain, "events": a.events.Drain,
-		"imap": a.imap.Drain, "pop3": a.pop3.Drain,
+		"imap": a.imap.Drain, "pop3": a.pop3.Drain, "certificates": a.drainTLS,
 	}
 	if a.filer != nil {
 		parts["folders"] = a.filer.Drain
 	}
-	return errors.Join(drainAll(ctx, parts), a.Close())
+	return parts
 }
 
 // drainDelivery ends what delivers, and then what that asks.
@@ -222,6 +255,7 @@ func drainAll(ctx context.Context, parts map[string]func(context.Context) error)
 // Close gives back what New opened. It is called by Drain, and instead of it
 // where Start was not called or failed.
 func (a *App) Close() error {
+	a.reminder.end()
 	for _, p := range a.pools {
 		p.Close()
 	}

@@ -30,6 +30,9 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.staging, err = stagingOf(a.cfg); err != nil {
+		return err
+	}
 	if err := a.openStore(ctx); err != nil {
 		return err
 	}
@@ -46,6 +49,9 @@ func (a *App) build(ctx context.Context) error {
 	a.buildDispatcher(t)
 	door := a.newDoor(t.routes)
 	a.reports = a.newReports(door)
+	if err := a.buildTLS(ctx); err != nil {
+		return err
+	}
 	if err := a.buildSubmission(door); err != nil {
 		return err
 	}
@@ -114,7 +120,7 @@ func importedKeys(c *configs.Config) ([]dkim.Key, error) {
 	if c.DKIM.KeysDir == "" {
 		return nil, nil
 	}
-	keys, err := dkim.ImportDir(os.DirFS(c.DKIM.KeysDir), func(string) string { return c.DKIM.Selector })
+	keys, err := dkim.ImportDir(os.DirFS(c.DKIM.KeysDir), c.DKIM.SelectorFor)
 	if err != nil {
 		return nil, fmt.Errorf("DKIM keys of %s: %w", c.DKIM.KeysDir, err)
 	}
@@ -135,6 +141,18 @@ func (a *App) buildKeyring() error {
 	}
 	a.keyring = keyring
 	a.rotation = a.newRotation(imported)
+	return a.tellImported(imported)
+}
+
+// tellImported says which keys were given, and what must be in the DNS for them.
+func (a *App) tellImported(keys []dkim.Key) error {
+	for _, k := range keys {
+		record, err := dkim.RecordFor(k)
+		if err != nil {
+			return fmt.Errorf("DKIM: %w", err)
+		}
+		a.log.Info("dkim key imported, its record must be published", "domain", k.Domain, "key", k.ID(), "record", record.Value)
+	}
 	return nil
 }
 
@@ -183,6 +201,7 @@ func (a *App) buildDispatcher(t tables) {
 	a.classifier = t.classifier
 	a.metrics.registry.MustRegister(replies{t.classifier})
 	a.sites = a.newSites(t.sites)
+	a.metrics.registry.MustRegister(sitesCollector{a.sites, a.now})
 	a.suspensions = suspension.NewView(suspension.ViewOptions{Store: a.store, Now: a.now, Logger: a.log})
 	// Where private addresses are allowed anyhow, one pool serves all.
 	sender := a.newPool(d.AllowPrivateDestinations)
@@ -193,13 +212,13 @@ func (a *App) buildDispatcher(t tables) {
 	a.dispatcher = delivery.New(delivery.Options{
 		Store: a.store, Router: a.resolver, Routes: t.routes,
 		Sender: sender, PrivateSender: private,
-		Classifier: t.classifier, Limits: a.sites, Suspensions: a.suspensions,
+		Classifier: t.classifier, Limits: a.sites, Suspensions: a.suspensions, KeepBack: a.keepBack(),
 		Signer: limitedSigner{dkim.NewSigner(dkim.Options{Keyring: a.keyring}), signs(a.cfg.DKIM.Domains)}, Keys: a.keyring,
 		Security: a.newSecurity(), Sources: deliverySources(a.cfg), Blocked: a.blocked(),
 		Workers: d.Concurrency, Holder: a.node, LeaseTTL: d.Lease, Schedule: queue.Schedule(d.Retry),
 		DelayNotice: time.Duration(orNone(int64(d.DelayNotice))), Hostname: a.cfg.Hostname, MXPort: uint16(d.MXPort), MXTLS: mxTLSOf(d.TLS),
 		MessagesPerConnection: d.MessagesPerConnection,
-		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt},
+		Hooks:                 delivery.Hooks{Outcome: a.metrics.observeOutcome, Stage: a.metrics.observeStage, InDoubt: a.metrics.observeInDoubt, Site: a.metrics.sites.observe},
 		Now:                   a.now, Logger: a.log,
 	})
 }
@@ -260,7 +279,7 @@ func (a *App) newDoor(routes *mx.Routes) *intake.Door {
 	s := a.cfg.Submission
 	a.suppressions = suppression.New(suppression.Options{Store: a.store, Now: a.now})
 	return intake.New(intake.Options{
-		Store: a.store, Suppressions: a.suppressions, IdempotencyTTL: a.cfg.API.Idempotency, Policies: a.auth, Lane: laneOf(routes, deliverySources(a.cfg), a.blocked()), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
+		Store: a.store, Suppressions: a.suppressions, Staging: a.staging, Masquerade: masqueradeOf(a.cfg), IdempotencyTTL: a.cfg.API.Idempotency, Policies: a.auth, Lane: laneOf(routes, deliverySources(a.cfg), a.blocked()), Hostname: a.cfg.Hostname, Handoff: a.dispatcher,
 		Lifetime: a.cfg.Delivery.Lifetime, MaxSize: s.MaxMessageSize, MaxHops: s.HopLimit, SurgeFactor: s.Rate.HoldFactor,
 		Now: a.now, Logger: a.log, Accepted: a.metrics.observeAccepted,
 	})

@@ -32,6 +32,7 @@ type surgery struct {
 	signer    doctor.Signer
 	others    func(ctx context.Context, domain string) ([]dkim.Key, error) // keys that do not sign; nil: unknown
 	listeners func() []doctor.Listener                                     // nil: the relay does not run
+	renewals  func() []doctor.Renewal                                      // nil: the relay does not run
 	port25    *port25.Watch                                                // nil: nobody watches it
 	now       func() time.Time
 	log       *slog.Logger
@@ -42,6 +43,23 @@ const maxExamined = 100
 
 // examine looks at everything, and at the named domains or all that are known.
 func (s *surgery) examine(ctx context.Context, names []string) (v1.Examination, error) {
+	c, notes, err := s.caseOf(ctx, names)
+	if err != nil {
+		return v1.Examination{}, err
+	}
+	e, err := s.examineCase(ctx, c)
+	e.Notes = notes
+	return e, err
+}
+
+// examineDomain looks at the records of one domain, and at nothing of the relay.
+func (s *surgery) examineDomain(ctx context.Context, name string) (v1.Examination, error) {
+	c := s.place()
+	c.Domains, c.DomainsOnly = []doctor.Domain{{Name: name}}, true
+	return s.examineCase(ctx, c)
+}
+
+func (s *surgery) examineCase(ctx context.Context, c doctor.Case) (v1.Examination, error) {
 	// A resolver of its own: what another remembers may be older than what was
 	// published a minute ago.
 	r, err := s.resolver()
@@ -49,10 +67,6 @@ func (s *surgery) examine(ctx context.Context, names []string) (v1.Examination, 
 		return v1.Examination{}, err
 	}
 	defer r.Close()
-	c, notes, err := s.caseOf(ctx, names)
-	if err != nil {
-		return v1.Examination{}, err
-	}
 	o := doctor.Options{
 		Resolver: r, Servers: recursiveServers(s.cfg), Keys: s.keys, Signer: s.signer, Others: s.others,
 		Lists: s.cfg.Doctor.DNSBL, Probes: append([]string{}, s.cfg.Delivery.Port25Probe...), ClockURL: s.cfg.Doctor.ClockURL,
@@ -61,9 +75,7 @@ func (s *surgery) examine(ctx context.Context, names []string) (v1.Examination, 
 	if s.store != nil {
 		o.Samples = samples{store: s.store, streams: stream.New(s.store, s.now)}
 	}
-	e := examinationOf(doctor.New(o).Examine(ctx, c))
-	e.Notes = notes
-	return e, nil
+	return examinationOf(doctor.New(o).Examine(ctx, c)), nil
 }
 
 func (s *surgery) resolver() (*mx.Resolver, error) {
@@ -74,10 +86,8 @@ func (s *surgery) resolver() (*mx.Resolver, error) {
 
 // caseOf gathers the facts.
 func (s *surgery) caseOf(ctx context.Context, names []string) (c doctor.Case, notes []string, err error) {
-	c = doctor.Case{
-		Hostname: s.cfg.Hostname, Sources: sourcesOf(s.cfg), IPv6: useIPv6(s.cfg.Delivery.IPv6), SmartHosts: onlySmartHosts(s.cfg),
-		Trusted: s.cfg.Submission.TrustedNetworks, Certificate: certificateOf(s.cfg), NoStore: s.noStore,
-	}
+	c = s.place()
+	c.Trusted, c.Certificate, c.NoStore = s.cfg.Submission.TrustedNetworks, certificateOf(s.cfg), s.noStore
 	if len(names) == 0 {
 		if names, err = s.domains(ctx); err != nil {
 			return c, nil, err
@@ -93,11 +103,11 @@ func (s *surgery) caseOf(ctx context.Context, names []string) (c doctor.Case, no
 	for _, n := range names {
 		c.Domains = append(c.Domains, doctor.Domain{Name: n})
 	}
+	if s.renewals != nil {
+		c.Renewals = s.renewals()
+	}
 	if s.listeners != nil {
 		c.Listeners = s.listeners()
-	}
-	if s.port25 != nil {
-		c.Port25 = port25Known(s.port25)
 	}
 	if s.store != nil {
 		condition := s.store.Condition(ctx)
@@ -105,6 +115,15 @@ func (s *surgery) caseOf(ctx context.Context, names []string) (c doctor.Case, no
 		c.Outcomes = outcomesOf(ctx, s.store, s.now(), s.log)
 	}
 	return c, notes, nil
+}
+
+// place is where mail leaves from.
+func (s *surgery) place() doctor.Case {
+	c := doctor.Case{Hostname: s.cfg.Hostname, Sources: sourcesOf(s.cfg), IPv6: useIPv6(s.cfg.Delivery.IPv6), SmartHosts: onlySmartHosts(s.cfg)}
+	if s.port25 != nil {
+		c.Port25 = port25Known(s.port25)
+	}
+	return c
 }
 
 // port25Known is what the watch is sure of.
@@ -184,7 +203,7 @@ func (a *App) doctorListeners() []doctor.Listener {
 			switch {
 			case l.Mode == configs.ListenTLS:
 				mode = doctor.ImplicitTLS
-			case service == "submission" && (l.Mode == configs.ListenSTARTTLS || a.certs != nil):
+			case service == "submission" && (l.Mode == configs.ListenSTARTTLS || a.certs != nil && (a.tlsReady() == nil || a.tlsReady()())):
 				mode = doctor.StartTLS
 			}
 			for _, addr := range dialable(addrs[i]) {
@@ -195,6 +214,11 @@ func (a *App) doctorListeners() []doctor.Listener {
 	add("submission", a.cfg.Submission.Listen, a.SubmissionAddrs())
 	add("imap", a.cfg.IMAP.Listen, a.imap.Addrs())
 	add("pop3", a.cfg.POP3.Listen, a.pop3.Addrs())
+	for i, l := range a.cfg.HTTP.Listen[:min(len(a.cfg.HTTP.Listen), len(a.httpAddrs))] {
+		if l.Mode == configs.ListenTLS {
+			add("https", []configs.Listener{l}, a.httpAddrs[i:])
+		}
+	}
 	return all
 }
 

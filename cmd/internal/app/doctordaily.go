@@ -56,7 +56,7 @@ type examiner struct {
 func (a *App) newExaminer() *examiner {
 	x := &examiner{
 		surgery: &surgery{
-			cfg: a.cfg, store: a.store, keys: madeKeys{a.keyring}, signer: sampleSigner(a.keyring, a.cfg), others: a.idleKeys, listeners: a.doctorListeners, port25: a.port25, now: a.now, log: a.log,
+			cfg: a.cfg, store: a.store, keys: madeKeys{a.keyring}, signer: sampleSigner(a.keyring, a.cfg), others: a.idleKeys, listeners: a.doctorListeners, renewals: a.renewals, port25: a.port25, now: a.now, log: a.log,
 		},
 		every: a.cfg.Doctor.Every, cache: a.store, raise: a.raiseFinding, now: a.now, log: a.log, one: make(chan struct{}, 1),
 		held: claim.New(claim.Options{Store: a.store, Name: doctorClaim, Holder: a.node, TTL: doctorTTL, Now: a.now, Logger: a.log}),
@@ -143,6 +143,17 @@ func (x *examiner) Examine(ctx context.Context, domains []string) (v1.Examinatio
 		return e, err
 	}
 	return e, x.keep(ctx, e)
+}
+
+// examineDomain looks at the records of one domain, and at nothing of the relay.
+func (x *examiner) examineDomain(ctx context.Context, domain string) (v1.Examination, error) {
+	select {
+	case <-x.one:
+		defer func() { x.one <- struct{}{} }()
+	case <-ctx.Done():
+		return v1.Examination{}, fmt.Errorf("examine %s: %w", domain, errBusy)
+	}
+	return x.surgery.examineDomain(ctx, domain)
 }
 
 // Last implements api.Doctor.

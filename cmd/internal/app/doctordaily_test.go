@@ -33,7 +33,7 @@ func nodes(t *testing.T, log *bytes.Buffer) (x, y *examiner, clock *time.Time) {
 		c := configs.Default("mail.example.com")
 		c.Delivery.Port25Probe, c.Doctor.DNSBL, c.Delivery.IPv6 = nil, nil, configs.IPv6Off
 		c.DNS.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")} // nobody answers there
-		a := &App{cfg: c, log: slog.New(slog.NewTextHandler(log, nil)), now: func() time.Time { return now }, node: name, metrics: newMetrics(), store: store}
+		a := &App{cfg: c, log: slog.New(slog.NewTextHandler(log, nil)), now: func() time.Time { return now }, node: name, metrics: newMetrics(time.Now), store: store}
 		if err := a.buildKeyring(); err != nil {
 			t.Fatal(err)
 		}

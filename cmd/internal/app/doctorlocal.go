@@ -16,6 +16,7 @@ import (
 	"postrider/dkim"
 	"postrider/queue"
 	"postrider/queue/logstore"
+	"postrider/relay/doctor"
 )
 
 // ExamineStopped examines a relay that does not run, from its configuration and,
@@ -31,6 +32,13 @@ func ExamineStopped(ctx context.Context, c *configs.Config, domains []string, lo
 	} else {
 		defer store.Close()
 		s.store = store
+	}
+	if s.store != nil {
+		known, err := storedRenewals(ctx, c, s.store)
+		if err != nil {
+			return v1.Examination{}, err
+		}
+		s.renewals = func() []doctor.Renewal { return known }
 	}
 	if err := s.takeKeys(); err != nil {
 		return v1.Examination{}, err

@@ -39,6 +39,8 @@ func (a *App) buildHTTP(door *intake.Door) error {
 	book := webhook.NewBook(webhook.BookOptions{Store: a.store, Feed: a.events, AllowPrivate: a.cfg.Webhooks.AllowPrivateNetworks, Now: a.now})
 	a.webhooks = webhook.New(webhook.Options{
 		Store: a.store, Book: book, Messages: messages, Tail: tail, Holder: a.node, AllowPrivate: a.cfg.Webhooks.AllowPrivateNetworks, Now: a.now, Logger: a.log,
+		Notify: func(webhook.Notice) { a.metrics.hooksDisabled.Inc() },
+		Hooks:  webhook.Hooks{Posted: a.metrics.observePost, GivenUp: a.metrics.postsGivenUp.Inc},
 	})
 	a.stats = stats.New(stats.Options{Store: a.store, Messages: messages, Holder: a.node, Now: a.now, Logger: a.log})
 	streams := stream.New(a.store, a.now)
@@ -48,6 +50,7 @@ func (a *App) buildHTTP(door *intake.Door) error {
 		return err
 	}
 	a.doctor = a.newExaminer()
+	a.sending = newSending(a.auth, a.doctor)
 	o := api.Options{
 		Store: a.store, Auth: callers{a}, Sender: sender, Resend: resender{a.store, sender}, Events: a.events,
 		Why:      explainer{suspensions: a.suspensions, dispatcher: a.dispatcher, sites: a.sites, sources: deliverySources(a.cfg), blocked: a.blocked(), now: a.now},
@@ -55,9 +58,9 @@ func (a *App) buildHTTP(door *intake.Door) error {
 		Rooms: api.Rooms{
 			Keys: keys{a.auth}, Registry: a.store, LookupTXT: a.lookupTXT, Rotations: domains{keyring: a.keyring, rotator: a.rotation.rotator}, Suppressions: a.suppressions,
 			Suspensions: suspension.NewBook(a.store, a.now), Streams: streams, Webhooks: book, WebhookTests: a.webhooks, Stats: a.stats, Doctor: a.doctor,
-			Replies: replies{a.classifier}, Sites: pausedSites{sites: a.sites, dispatcher: a.dispatcher, now: a.now},
+			Replies: replies{a.classifier}, Sites: pausedSites{sites: a.sites, dispatcher: a.dispatcher, now: a.now}, Sending: a.sending,
 		},
-		Metrics: a.metrics.handler(), Ready: a.ready, RateStatus: ratesOf(door),
+		Notice: a.cfg.Staging.Notice(), Metrics: a.metrics.handler(), Ready: a.ready, RateStatus: ratesOf(door),
 		OperatorApart: len(a.cfg.HTTP.OperatorListen) > 0, PublicURL: a.cfg.HTTP.PublicURL, TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		NoDocs: !a.cfg.HTTP.Docs, MaxMessage: a.cfg.Submission.MaxMessageSize, MaxRequest: requestSize(a.cfg.Submission.MaxMessageSize),
 		Now: a.now, Logger: a.log,

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"crypto/tls"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,12 +16,9 @@ import (
 
 func (a *App) buildSubmission(door *intake.Door) error {
 	s := a.cfg.Submission
-	var err error
-	if a.certs, err = a.tlsConfig(); err != nil {
-		return err
-	}
 	o := submission.Options{
-		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, TLS: a.certs,
+		Bind: a.open.Listen,
+		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, Notice: a.cfg.Staging.Notice(), TLS: a.certs, TLSReady: a.tlsReady(),
 		Socket:          submission.Socket{Path: s.Socket, Mode: s.SocketMode},
 		TrustedNetworks: s.TrustedNetworks, AcceptTrustedLogin: true, AuthWithoutTLS: submission.AuthWithoutTLS(s.AuthWithoutTLS),
 		MaxSize: s.MaxMessageSize, MaxRecipients: s.MaxRecipients, MaxConnections: s.MaxConnections, MaxPerAddress: s.MaxConnectionsPerAddress,
@@ -31,6 +28,7 @@ func (a *App) buildSubmission(door *intake.Door) error {
 		o.Listen = append(o.Listen, submission.Listen{Address: l.Address(), Security: securityOf(l.Mode)})
 	}
 	a.submission = submission.New(o)
+	a.metrics.registry.MustRegister(submissionCollector{a.submission})
 	return nil
 }
 
@@ -44,18 +42,7 @@ func securityOf(m configs.ListenMode) submission.Security {
 	return submission.Plain
 }
 
-func (a *App) tlsConfig() (*tls.Config, error) {
-	if a.cfg.TLS.Cert == "" {
-		return nil, nil
-	}
-	c, err := submission.LoadCertificate(a.cfg.TLS.Cert, a.cfg.TLS.Key, a.log)
-	if err != nil {
-		return nil, fmt.Errorf("TLS certificate: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Get}, nil
-}
-
-func (a *App) listenHTTP() error {
+func (a *App) listenHTTP(ctx context.Context) error {
 	if path := a.cfg.Admin.Socket; path != "" {
 		l, err := listenPrivate(path)
 		if err != nil {
@@ -65,21 +52,21 @@ func (a *App) listenHTTP() error {
 		a.http.ServeAdmin(l)
 	}
 	var err error
-	if a.httpAddrs, err = a.listenTCP("http.listen (POSTRIDER_HTTP_LISTEN)", a.cfg.HTTP.Listen, a.http.ServePublic); err != nil {
+	if a.httpAddrs, err = a.listenTCP(ctx, "http.listen (POSTRIDER_HTTP_LISTEN)", a.cfg.HTTP.Listen, a.http.ServePublic); err != nil {
 		return err
 	}
-	a.operatorAddrs, err = a.listenTCP("http.operator_listen (POSTRIDER_HTTP_OPERATOR_LISTEN)", a.cfg.HTTP.OperatorListen, a.http.ServeOperator)
+	a.operatorAddrs, err = a.listenTCP(ctx, "http.operator_listen (POSTRIDER_HTTP_OPERATOR_LISTEN)", a.cfg.HTTP.OperatorListen, a.http.ServeOperator)
 	return err
 }
 
-func (a *App) listenTCP(key string, at []configs.Listener, serve func(net.Listener)) (addrs []net.Addr, err error) {
+func (a *App) listenTCP(ctx context.Context, key string, at []configs.Listener, serve func(net.Listener)) (addrs []net.Addr, err error) {
 	for _, l := range at {
-		ln, err := net.Listen("tcp", l.Address())
+		ln, err := a.open.Listen(ctx, l.Address())
 		if err != nil {
 			return addrs, fmt.Errorf("listen for HTTP: %w; set %s to a free address, or to off", err, key)
 		}
 		addrs = append(addrs, ln.Addr())
-		serve(ln)
+		serve(a.overTLS(ln, l.Mode))
 	}
 	return addrs, nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -25,13 +26,19 @@ type metrics struct {
 	inDoubt       *prometheus.CounterVec
 	commitGroup   prometheus.Histogram
 	commitTime    prometheus.Histogram
+	sites         *siteTimes
+	posts         *prometheus.CounterVec
+	postTime      prometheus.Histogram
+	postsGivenUp  prometheus.Counter
+	hooksDisabled prometheus.Counter
+	lines         *prometheus.CounterVec
 }
 
 // fine buckets reach from a tenth of a millisecond to ten minutes, the longest
 // wait of RFC 5321.
 var fine = []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10, 30, 120, 600}
 
-func newMetrics() *metrics {
+func newMetrics(now func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -58,10 +65,43 @@ func newMetrics() *metrics {
 		commitTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postrider_store_commit_seconds", Help: "Time from a change to its being durable.", Buckets: fine,
 		}),
+		sites: newSiteTimes(now),
+		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_webhook_deliveries_total", Help: "Requests to webhooks, by whether they were taken (ok) or not (failed).",
+		}, []string{"result"}),
+		postTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postrider_webhook_seconds", Help: "Time that webhooks took to answer, or not to.", Buckets: fine,
+		}),
+		postsGivenUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_webhook_given_up_total", Help: "Events that a webhook did not take and that are not tried again.",
+		}),
+		hooksDisabled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_webhook_disabled_total", Help: "Webhooks that were disabled since nothing came through.",
+		}),
+		lines: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_log_lines_total", Help: "Lines of the log that need eyes soon (warn) or say that a promise is in danger (error).",
+		}, []string{"level"}),
 	}
 	m.registry.MustRegister(m.accepted, m.acceptedBytes, m.acceptTime, m.outcomes, m.stages, m.inDoubt, m.commitGroup, m.commitTime,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.sites.times, m.posts, m.postTime, m.postsGivenUp, m.hooksDisabled, m.lines,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	m.begin()
 	return m
+}
+
+// begin shows what is counted before it happens for the first time: a rate of
+// what was not there before is nothing.
+func (m *metrics) begin() {
+	for vec, values := range map[*prometheus.CounterVec][]string{
+		m.accepted: {"smtp", "http", "socket", "internal"}, m.inDoubt: {"lost", "again"}, m.posts: {"ok", "failed"}, m.lines: {"warn", "error"},
+	} {
+		for _, v := range values {
+			vec.WithLabelValues(v)
+		}
+	}
+	for _, s := range []queue.State{queue.StateDelivered, queue.StateRelayed} {
+		m.outcomes.WithLabelValues(s.String(), "")
+	}
 }
 
 func (m *metrics) handler() http.Handler {
@@ -96,45 +136,44 @@ func (m *metrics) observeCommit(took time.Duration, changes int) {
 	m.commitTime.Observe(took.Seconds())
 }
 
-// watchQueue shows the queue's size and age by state, asked when scraped.
-func (m *metrics) watchQueue(store queue.Reader, now func() time.Time) {
-	m.registry.MustRegister(&queueCollector{store: store, now: now})
+func (m *metrics) observePost(ok bool, took time.Duration) {
+	result := "failed"
+	if ok {
+		result = "ok"
+	}
+	m.posts.WithLabelValues(result).Inc()
+	m.postTime.Observe(took.Seconds())
 }
 
-type queueCollector struct {
-	store queue.Reader
-	now   func() time.Time
+// counting returns a logger that counts the lines that somebody should look at.
+func (m *metrics) counting(l *slog.Logger) *slog.Logger {
+	return slog.New(lineCounter{l.Handler(), m.lines.WithLabelValues("warn"), m.lines.WithLabelValues("error")})
 }
 
-var (
-	queueSize = prometheus.NewDesc("postrider_queue_recipients", "Recipients by state.", []string{"state"}, nil)
-	queueAge  = prometheus.NewDesc("postrider_queue_oldest_seconds", "Age of the oldest message with a recipient in the state.", []string{"state"}, nil)
-)
+type lineCounter struct {
+	slog.Handler
+	warn, failure prometheus.Counter
+}
 
-// scrapeTimeout bounds what a scrape may wait for the store.
-const scrapeTimeout = 3 * time.Second
-
-// Describe implements prometheus.Collector.
-func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) { ch <- queueSize; ch <- queueAge }
-
-// Collect implements prometheus.Collector.
-func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
-	defer cancel()
-	counts, err := c.store.Counts(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(queueSize, err)
-		return
+// Handle implements slog.Handler.
+func (c lineCounter) Handle(ctx context.Context, r slog.Record) error {
+	switch {
+	case r.Level >= slog.LevelError:
+		c.failure.Inc()
+	case r.Level >= slog.LevelWarn:
+		c.warn.Inc()
 	}
-	for _, s := range queue.States() {
-		n := counts[s]
-		ch <- prometheus.MustNewConstMetric(queueSize, prometheus.GaugeValue, float64(n.Recipients), s.String())
-		if !s.Final() {
-			age := 0.0
-			if !n.Oldest.IsZero() {
-				age = max(0, c.now().Sub(n.Oldest).Seconds())
-			}
-			ch <- prometheus.MustNewConstMetric(queueAge, prometheus.GaugeValue, age, s.String())
-		}
-	}
+	return c.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (c lineCounter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c.Handler = c.Handler.WithAttrs(attrs)
+	return c
+}
+
+// WithGroup implements slog.Handler.
+func (c lineCounter) WithGroup(name string) slog.Handler {
+	c.Handler = c.Handler.WithGroup(name)
+	return c
 }

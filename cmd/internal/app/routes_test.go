@@ -58,7 +58,7 @@ func TestRoutesKnowTheClassesOfFailure(t *testing.T) {
 	})
 	// Nothing is tried after these.
 	classes = slices.DeleteFunc(classes, func(c string) bool {
-		return c == string(queue.ClassRcptSuppressed) || c == string(queue.ClassExpired) || c == string(queue.ClassLocalTemp)
+		return c == string(queue.ClassRcptSuppressed) || c == string(queue.ClassExpired) || c == string(queue.ClassLocalTemp) || c == string(queue.ClassLocalStaging)
 	})
 	known := configs.FailureClasses()
 	slices.Sort(classes)

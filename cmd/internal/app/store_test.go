@@ -135,7 +135,7 @@ func TestARelayWhoseRedisIsDownDoesNotStart(t *testing.T) {
 
 func TestMetricsAreServedWithoutTheStore(t *testing.T) {
 	t.Parallel()
-	m, store := newMetrics(), openStore(t)
+	m, store := newMetrics(time.Now), openStore(t)
 	m.watchQueue(store, time.Now)
 	m.observeAccepted("smtp", 1, 100, time.Millisecond)
 	if err := store.Close(); err != nil {

@@ -12,6 +12,7 @@ const (
 	viewExpired    = "Expired"
 	viewSuppressed = "Suppressed" // never tried: a bad address is one that somebody said no to
 	viewCancelled  = "Cancelled"
+	viewStaging    = "Staging" // this is no relay for production
 )
 
 // reason is what a class is called in a subject, and which view shows it when it
@@ -56,6 +57,7 @@ var reasons = map[queue.Class]reason{
 	queue.ClassExpired:         {"out of time", viewExpired},
 	queue.ClassSystemTemp:      {"server trouble", viewNetwork},
 	queue.ClassLocalTemp:       {"trouble of this relay", viewNetwork},
+	queue.ClassLocalStaging:    {"staging", viewStaging},
 	queue.ClassOtherTemp:       {"not taken for now", viewNetwork},
 	queue.ClassOtherPerm:       {"refused", viewPolicy},
 }
@@ -66,6 +68,9 @@ func reasonOf(r *queue.Recipient) reason {
 	case queue.StateCancelled:
 		return reason{"cancelled", viewCancelled}
 	case queue.StateSuppressed:
+		if r.Class == queue.ClassLocalStaging {
+			return reasons[r.Class]
+		}
 		return reason{"suppressed", viewSuppressed}
 	case queue.StateExpired:
 		words := reasons[queue.ClassExpired].words

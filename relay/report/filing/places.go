@@ -120,6 +120,9 @@ func bounceSets(e *queue.Entry, who *indexes) (sets []string, unseen bool) {
 			add(flagSoft)
 		case queue.StateSuppressed:
 			add(flagSuppressed)
+			if r.Class == queue.ClassLocalStaging {
+				continue // as it should be: nobody need look at it
+			}
 		case queue.StateCancelled:
 			continue
 		}

@@ -159,6 +159,8 @@ func (r *report) subject() string {
 		word, why = "Delayed", why+", retry "+clock(r.retry(), r.at)
 	case r.only(queue.StateCancelled):
 		return "Cancelled: " + clipText(s, maxName)
+	case why == reasons[queue.ClassLocalStaging].words && r.only(queue.StateSuppressed):
+		word = "Not sent"
 	}
 	return word + " (" + why + "): " + clipText(s, maxName)
 }

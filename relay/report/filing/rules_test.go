@@ -235,6 +235,7 @@ func TestFailuresAreFoundByTheirReason(t *testing.T) {
 		{"unknown class", queue.StateBounced, "new.one", "Policy or auth", "Bounced (refused)", `$Bounced $HardBounce $label1 \Flagged`, true},
 		{"expired", queue.StateExpired, queue.ClassRcptFull, "Expired", "Bounced (out of time, mailbox full)", `$Bounced $SoftBounce $label1`, true},
 		{"suppressed", queue.StateSuppressed, queue.ClassRcptSuppressed, "Suppressed", "Bounced (suppressed)", `$Bounced $Suppressed $label1`, true},
+		{"staging", queue.StateSuppressed, queue.ClassLocalStaging, "Staging", "Not sent (staging)", `$Bounced $Suppressed \Seen`, false},
 		{"cancelled", queue.StateCancelled, "", "Cancelled", "Cancelled", `$Bounced \Seen`, false},
 	}
 	for _, c := range cases {

@@ -1,0 +1,53 @@
+// Package resident keeps small what a relay that waits holds in memory.
+//
+// Two things make it large. After a load the heap has room for as much garbage
+// again as there was work. And starting reads the configuration, describes
+// the API and prepares tables: it runs a good part of the program once, and never
+// again. Its pages stay mapped, since nothing else wants the memory. All of this
+// counts as the process's own wherever somebody looks.
+package resident
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// span is a part of the address space.
+type span struct{ from, to uintptr }
+
+// readOnly finds, in what /proc/self/maps says, the parts of the file that the
+// address inside belongs to, as far as nothing can be written there.
+func readOnly(maps []byte, inside uintptr) []span {
+	type part struct {
+		span
+		file string // device and inode
+		mode string
+	}
+	var parts []part
+	file := ""
+	for line := range bytes.Lines(maps) {
+		// proc_pid_maps(5): address perms offset dev inode pathname
+		f := bytes.Fields(line)
+		if len(f) < 6 || len(f[1]) != 4 || string(f[4]) == "0" {
+			continue
+		}
+		from, to, found := bytes.Cut(f[0], []byte("-"))
+		lo, err := strconv.ParseUint(string(from), 16, strconv.IntSize)
+		hi, err2 := strconv.ParseUint(string(to), 16, strconv.IntSize)
+		if !found || err != nil || err2 != nil || lo >= hi {
+			continue
+		}
+		p := part{span: span{uintptr(lo), uintptr(hi)}, file: string(f[3]) + " " + string(f[4]), mode: string(f[1])}
+		if p.from <= inside && inside < p.to {
+			file = p.file
+		}
+		parts = append(parts, p)
+	}
+	var spans []span
+	for _, p := range parts {
+		if p.file == file && p.mode[1] == '-' {
+			spans = append(spans, p.span)
+		}
+	}
+	return spans
+}
