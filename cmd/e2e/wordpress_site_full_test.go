@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,7 @@ import (
 // wordpress is an installation of Debian's package with a database of its own.
 type wordpress struct {
 	scripts string
+	flags   []string // of php
 	env     []string
 }
 
@@ -36,11 +38,12 @@ type sending struct {
 	Sent      []byte        // what PHPMailer built
 	Mailer    string
 	PHPMailer string
+	Fired     string // the actions of WordPress that say what became of it
 }
 
 // installWordPress installs a site that sends through smtp to the given
-// recipient.
-func installWordPress(ctx context.Context, t *testing.T, smtp, to string) *wordpress {
+// recipient, with more variables for all its scripts.
+func installWordPress(ctx context.Context, t *testing.T, smtp, to string, env ...string) *wordpress {
 	t.Helper()
 	scripts, err := filepath.Abs("testdata/wordpress")
 	if err != nil {
@@ -57,11 +60,11 @@ func installWordPress(ctx context.Context, t *testing.T, smtp, to string) *wordp
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wordpress{scripts: scripts, env: []string{
+	w := &wordpress{scripts: scripts, env: append([]string{
 		"PATH=" + os.Getenv("PATH"), "WP_DB_SOCKET=" + startMariaDB(ctx, t), "WP_CONTENT=" + content, "WP_TEMP=" + temp,
 		"WP_SMTP_HOST=" + host, "WP_SMTP_PORT=" + port, "WP_SMTP_USER=" + e2etest.User, "WP_SMTP_PASSWORD=" + e2etest.Password,
 		"WP_TO=" + to,
-	}}
+	}, env...)}
 	w.run(ctx, t, "install.php")
 	return w
 }
@@ -69,17 +72,9 @@ func installWordPress(ctx context.Context, t *testing.T, smtp, to string) *wordp
 // run runs a script and returns the lines it printed.
 func (w *wordpress) run(ctx context.Context, t *testing.T, script string, env ...string) []sending {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, "php", filepath.Join(w.scripts, script))
-	var out, errs bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(w.env, env...), &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s\n%s", script, err, out.String(), errs.String())
-	}
-	if errs.Len() > 0 {
-		t.Logf("%s says: %s", script, errs.String())
-	}
 	var all []sending
-	for line := range strings.Lines(out.String()) {
+	text := w.php(ctx, t, script, env...)
+	for line := range strings.Lines(text) {
 		var s sending
 		if err := json.Unmarshal([]byte(line), &s); err != nil {
 			t.Fatalf("%s printed %q: %v", script, line, err)
@@ -87,6 +82,21 @@ func (w *wordpress) run(ctx context.Context, t *testing.T, script string, env ..
 		all = append(all, s)
 	}
 	return all
+}
+
+// php runs a script and returns what it printed.
+func (w *wordpress) php(ctx context.Context, t *testing.T, script string, env ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "php", append(slices.Clone(w.flags), filepath.Join(w.scripts, script))...)
+	var out, errs bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(slices.Clone(w.env), env...), &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s\n%s", script, err, out.String(), errs.String())
+	}
+	if errs.Len() > 0 {
+		t.Logf("%s says: %s", script, errs.String())
+	}
+	return out.String()
 }
 
 // startMariaDB runs a database server on a socket of its own and returns the

@@ -95,6 +95,14 @@ func StartIn(t testing.TB, dir string, envs ...Env) *Relay {
 // wait.
 func Launch(t testing.TB, dir string, env Env) *Relay {
 	t.Helper()
+	return LaunchBy(t, dir, env, func(*exec.Cmd) {})
+}
+
+// LaunchBy is Launch by way of another program, or with files that are open
+// already: change is called before the process starts. Whatever it starts must
+// become the program.
+func LaunchBy(t testing.TB, dir string, env Env, change func(*exec.Cmd)) *Relay {
+	t.Helper()
 	r := &Relay{
 		Dir: dir, DataDir: env["POSTRIDER_DATA_DIR"], env: env,
 		Out: newLog(), Err: newLog(), done: make(chan struct{}),
@@ -104,6 +112,7 @@ func Launch(t testing.TB, dir string, env Env) *Relay {
 		r.DataDir = filepath.Join(dir, "postrider-data")
 	}
 	r.cmd.Dir, r.cmd.Env = dir, environ(env)
+	change(r.cmd)
 	if err := r.run(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Client struct {
 	conn    net.Conn
 	text    *textproto.Conn
 	unwatch func() bool
+	Banner  string
 	Offers  []string // what EHLO offered
 }
 
@@ -31,8 +32,23 @@ func Dial(ctx context.Context, addr string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greet(ctx, conn)
+}
+
+// DialTLS is Dial with TLS from the first byte, whatever the certificate.
+func DialTLS(ctx context.Context, addr string) (*Client, error) {
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return greet(ctx, conn)
+}
+
+// greet reads the banner and says EHLO.
+func greet(ctx context.Context, conn net.Conn) (*Client, error) {
 	c := &Client{conn: conn, text: textproto.NewConn(conn), unwatch: context.AfterFunc(ctx, func() { conn.Close() })}
-	if _, _, err := c.text.ReadResponse(220); err != nil {
+	var err error
+	if _, c.Banner, err = c.text.ReadResponse(220); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -9,7 +9,7 @@ $_SERVER['REQUEST_URI'] = '/';
 $_SERVER['REQUEST_METHOD'] = 'GET';
 $_SERVER['SERVER_PROTOCOL'] = 'HTTP/1.1';
 $_SERVER['REMOTE_ADDR'] = '127.0.0.1';
-define('ABSPATH', '/usr/share/wordpress/');
+define('ABSPATH', getenv('WP_CORE') ?: '/usr/share/wordpress/');
 define('DB_NAME', 'wordpress');
 define('DB_USER', 'root');
 define('DB_PASSWORD', '');
@@ -17,10 +17,26 @@ define('DB_HOST', 'localhost:' . getenv('WP_DB_SOCKET'));
 define('DB_CHARSET', 'utf8mb4');
 define('DB_COLLATE', '');
 define('WP_CONTENT_DIR', getenv('WP_CONTENT'));
-define('WPMU_PLUGIN_DIR', __DIR__ . '/mu-plugins');
-define('WP_HOME', 'http://blog.example');
-define('WP_SITEURL', 'http://blog.example');
+define('WPMU_PLUGIN_DIR', getenv('WP_MU_PLUGINS') ?: __DIR__ . '/mu-plugins');
+if (getenv('WP_NETWORK')) {
+    define('MULTISITE', true);
+    define('SUBDOMAIN_INSTALL', true);
+    define('DOMAIN_CURRENT_SITE', 'blog.example');
+    define('PATH_CURRENT_SITE', '/');
+    define('SITE_ID_CURRENT_SITE', 1);
+    define('BLOG_ID_CURRENT_SITE', 1);
+} else {
+    define('WP_HOME', getenv('WP_URL') ?: 'http://blog.example');
+    define('WP_SITEURL', WP_HOME);
+}
+if (getenv('WP_DEFINE')) { // constants of plugins, or of a site owner
+    foreach (explode(' ', getenv('WP_DEFINE')) as $pair) {
+        list($name, $value) = explode('=', $pair, 2);
+        define($name, $value);
+    }
+}
 define('WP_HTTP_BLOCK_EXTERNAL', true);
+define('WP_ACCESSIBLE_HOSTS', getenv('WP_ACCESSIBLE') ?: '127.0.0.1');
 define('DISABLE_WP_CRON', true);
 define('WP_DEFAULT_THEME', 'none');
 foreach (['AUTH', 'SECURE_AUTH', 'LOGGED_IN', 'NONCE'] as $name) {

@@ -5,19 +5,22 @@ require __DIR__ . '/load.php';
 require ABSPATH . 'wp-settings.php';
 
 $failure = null;
-add_action('wp_mail_failed', function ($error) use (&$failure) { $failure = $error->get_error_message(); });
+$fired = [];
+add_action('wp_mail_failed', function ($error) use (&$failure, &$fired) { $failure = $error->get_error_message(); $fired[] = 'failed'; });
+add_action('wp_mail_succeeded', function () use (&$fired) { $fired[] = 'succeeded'; });
 
 function report(string $name, callable $send): void
 {
-    global $phpmailer, $failure;
+    global $phpmailer, $failure, $fired;
     $failure = null;
+    $fired = [];
     $begin = hrtime(true);
     $ok = $send();
     $took = hrtime(true) - $begin;
     $sent = $phpmailer->getSentMIMEMessage();
     echo json_encode([
-        'name' => $name, 'ok' => $ok, 'failure' => $failure, 'took' => $took,
-        'id' => (string) $phpmailer->getSMTPInstance()->getLastTransactionID(),
+        'name' => $name, 'ok' => $ok, 'failure' => $failure, 'fired' => implode(' ', $fired), 'took' => $took,
+        'id' => $phpmailer->postriderID ?? (string) $phpmailer->getSMTPInstance()->getLastTransactionID(),
         'sent' => base64_encode($sent), 'mailer' => $phpmailer->Mailer, 'phpmailer' => $phpmailer::VERSION,
     ]), "\n";
 }
