@@ -157,7 +157,11 @@ func (r *Keyring) generate(ctx context.Context, domain string) error {
 			return err
 		}
 		for _, k := range kept {
-			r.log.Info("dkim key ready, publish its record", "domain", domain, "key", k.ID(), "took", time.Since(started))
+			record, err := RecordFor(k)
+			if err != nil {
+				return err
+			}
+			r.log.Info("dkim key ready, publish its record", "domain", domain, "key", k.ID(), "record", record.Value, "took", time.Since(started))
 		}
 	}
 	if len(signing(kept)) == 0 {
