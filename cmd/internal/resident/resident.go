@@ -15,20 +15,27 @@ import (
 // span is a part of the address space.
 type span struct{ from, to uintptr }
 
-// readOnly finds, in what /proc/self/maps says, the parts of the file that the
-// address inside belongs to, as far as nothing can be written there.
-func readOnly(maps []byte, inside uintptr) []span {
+// readOnly finds, in what /proc/self/smaps says, the parts of the file that the
+// address inside belongs to, as far as nothing can be written there and nothing
+// was: a loader that moves addresses writes into parts before it closes them
+// (RELRO), and what it wrote is in no file.
+func readOnly(smaps []byte, inside uintptr) []span {
 	type part struct {
 		span
-		file string // device and inode
-		mode string
+		file    string // device and inode
+		mode    string
+		touched bool
 	}
 	var parts []part
 	file := ""
-	for line := range bytes.Lines(maps) {
-		// proc_pid_maps(5): address perms offset dev inode pathname
+	for line := range bytes.Lines(smaps) {
 		f := bytes.Fields(line)
-		if len(f) < 6 || len(f[1]) != 4 || string(f[4]) == "0" {
+		if len(f) == 3 && string(f[0]) == "Anonymous:" && len(parts) > 0 {
+			parts[len(parts)-1].touched = string(f[1]) != "0"
+			continue
+		}
+		// proc_pid_maps(5): address perms offset dev inode pathname
+		if len(f) < 5 || len(f[1]) != 4 {
 			continue
 		}
 		from, to, found := bytes.Cut(f[0], []byte("-"))
@@ -37,7 +44,10 @@ func readOnly(maps []byte, inside uintptr) []span {
 		if !found || err != nil || err2 != nil || lo >= hi {
 			continue
 		}
-		p := part{span: span{uintptr(lo), uintptr(hi)}, file: string(f[3]) + " " + string(f[4]), mode: string(f[1])}
+		p := part{span: span{uintptr(lo), uintptr(hi)}, mode: string(f[1]), touched: true}
+		if string(f[4]) != "0" {
+			p.file = string(f[3]) + " " + string(f[4])
+		}
 		if p.from <= inside && inside < p.to {
 			file = p.file
 		}
@@ -45,7 +55,7 @@ func readOnly(maps []byte, inside uintptr) []span {
 	}
 	var spans []span
 	for _, p := range parts {
-		if p.file == file && p.mode[1] == '-' {
+		if file != "" && p.file == file && p.mode[1] == '-' && !p.touched {
 			spans = append(spans, p.span)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // maps one again when it is used, which is no read from a disk.
 func GiveBack() {
 	debug.FreeOSMemory()
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return // without /proc everything stays as it is
 	}
