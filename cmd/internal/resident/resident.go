@@ -24,14 +24,17 @@ func readOnly(smaps []byte, inside uintptr) []span {
 		span
 		file    string // device and inode
 		mode    string
-		touched bool
+		touched bool // some of it is in no file, but in memory or in swap
+		told    int  // lines that say so or not; 2 of each part
 	}
 	var parts []part
 	file := ""
 	for line := range bytes.Lines(smaps) {
 		f := bytes.Fields(line)
-		if len(f) == 3 && string(f[0]) == "Anonymous:" && len(parts) > 0 {
-			parts[len(parts)-1].touched = string(f[1]) != "0"
+		if len(f) == 3 && len(parts) > 0 && (string(f[0]) == "Anonymous:" || string(f[0]) == "Swap:") {
+			p := &parts[len(parts)-1]
+			p.told++
+			p.touched = p.touched || string(f[1]) != "0"
 			continue
 		}
 		// proc_pid_maps(5): address perms offset dev inode pathname
@@ -44,7 +47,7 @@ func readOnly(smaps []byte, inside uintptr) []span {
 		if !found || err != nil || err2 != nil || lo >= hi {
 			continue
 		}
-		p := part{span: span{uintptr(lo), uintptr(hi)}, mode: string(f[1]), touched: true}
+		p := part{span: span{uintptr(lo), uintptr(hi)}, mode: string(f[1])}
 		if string(f[4]) != "0" {
 			p.file = string(f[3]) + " " + string(f[4])
 		}
@@ -55,7 +58,7 @@ func readOnly(smaps []byte, inside uintptr) []span {
 	}
 	var spans []span
 	for _, p := range parts {
-		if file != "" && p.file == file && p.mode[1] == '-' && !p.touched {
+		if file != "" && p.file == file && p.mode[1] == '-' && p.told == 2 && !p.touched {
 			spans = append(spans, p.span)
 		}
 	}

@@ -15,24 +15,36 @@ const someMaps = `00400000-014e8000 r-xp 00000000 fe:01 77 /usr/bin/postrider
 Size:              17312 kB
 Rss:                9000 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd ex mr mw me
 014e8000-02558000 r--p 010e8000 fe:01 77 /usr/bin/postrider
 Anonymous:             0 kB
+Swap:                  0 kB
 02550000-02558000 r--p 02150000 fe:01 77 /usr/bin/postrider
 Anonymous:             4 kB
+Swap:                  0 kB
 02558000-026e0000 rw-p 02158000 fe:01 77 /usr/bin/postrider
 Anonymous:             0 kB
+Swap:                  0 kB
 026e0000-04000000 rw-p 00000000 00:00 0
 Anonymous:             0 kB
+Swap:                  0 kB
 26dd48c00000-26dd49400000 rw-p 00000000 00:00 0 [heap]
 Anonymous:          1024 kB
+Swap:                  0 kB
+02548000-02550000 r--p 02148000 fe:01 77 /usr/bin/postrider
+Anonymous:             0 kB
+Swap:                  4 kB
 7fccad7e0000-7fccadb00000 r--p 00000000 fe:01 78 /usr/lib/other file (deleted)
 Anonymous:             0 kB
+Swap:                  0 kB
 7fccae000000-7fccae001000 r--p 00000000 fe:02 77 /elsewhere/77
 Anonymous:             0 kB
+Swap:                  0 kB
 7fccae001000-7fccae002000 r--p 00001000 fe:02 77 /elsewhere/77
 7ffe1000-7ffe3000 r-xp 00000000 00:00 0 [vdso]
 Anonymous:             0 kB
+Swap:                  0 kB
 `
 
 func TestOnlyTheProgramsOwnReadOnlyPartsAreGivenBack(t *testing.T) {
@@ -51,7 +63,7 @@ func TestOnlyTheProgramsOwnReadOnlyPartsAreGivenBack(t *testing.T) {
 		"memory without a file stays":           {someMaps, 0x26dd48c00000, nil},
 		"the end of a part is not in it":        {someMaps, 0x26e0000, nil},
 		"nothing is known":                      {"", 0x400000, nil},
-		"lines that are none are passed over":   {"x\n1-2 r-xp\n9-5 r--p 0 1:1 5 /a\nAnonymous: 0 kB\nzz-5 r--p 0 1:1 5 /a\n", 1, nil},
+		"lines that are none are passed over":   {"x\n1-2 r-xp\n9-5 r--p 0 1:1 5 /a\nAnonymous: 0 kB\nSwap: 0 kB\nzz-5 r--p 0 1:1 5 /a\n", 1, nil},
 	} {
 		if got := readOnly([]byte(c.maps), c.inside); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %x, want %x", name, got, c.want)
