@@ -1,70 +1,65 @@
 package sevenbit
 
-// maxQuoted is the longest line (RFC 2045 §6.7 (5)), without its end.
-const maxQuoted = 76
+import (
+	"bytes"
+	"mime/quotedprintable"
+)
 
-// quoter encodes lines as quoted-printable. A line may come in pieces.
+// quoter encodes lines as quoted-printable. A line may come in pieces, of which
+// one may end within its CRLF.
 type quoter struct {
-	column int
-	blank  byte // a space or tab that may be the last octet of its line; 0: none
+	out  appender
+	line *quotedprintable.Writer // nil: between lines
+	cr   bool                    // the piece before ended in a CR
 }
 
 // append encodes a piece of a line, which ends in CRLF if it is the last one.
 func (q *quoter) append(out, piece []byte) []byte {
-	n := len(piece)
-	ends := n >= 2 && piece[n-2] == '\r' && piece[n-1] == '\n'
+	q.out = out
+	if q.line == nil {
+		q.line = quotedprintable.NewWriter(&q.out)
+		q.line.Binary = true // a CR or LF alone is an octet as any other
+	}
+	if q.cr && piece[0] == '\n' {
+		q.cr = false
+		return q.end()
+	}
+	q.heldCR()
+	rest, ends := bytes.CutSuffix(piece, []byte("\r\n"))
+	if !ends {
+		rest, q.cr = bytes.CutSuffix(piece, []byte("\r"))
+	}
+	_, _ = q.line.Write(rest) // an appender does not fail
 	if ends {
-		piece = piece[:n-2]
+		return q.end()
 	}
-	for _, c := range piece {
-		out = q.flush(out, false)
-		switch {
-		case c == ' ' || c == '\t':
-			q.blank = c
-		case c == '=' || c < ' ' || c > '~':
-			out = q.hex(out, c)
-		default:
-			out = q.literal(out, c)
-		}
-	}
-	if ends {
-		out = append(q.flush(out, true), '\r', '\n')
-		q.column = 0
-	}
-	return out
+	return q.out
 }
 
-// flush writes the blank that was held back: in hex at the end of its line, where
-// it would be lost (RFC 2045 §6.7 (3)).
-func (q *quoter) flush(out []byte, last bool) []byte {
-	c := q.blank
-	q.blank = 0
-	switch {
-	case c == 0:
-	case last:
-		out = q.hex(out, c)
-	default:
-		out = q.literal(out, c)
+func (q *quoter) heldCR() {
+	if q.cr {
+		_, _ = q.line.Write([]byte("\r"))
+		q.cr = false
 	}
-	return out
 }
 
-func (q *quoter) literal(out []byte, c byte) []byte {
-	return append(q.room(out, 1), c)
-}
+func (q *quoter) end() []byte { return append(q.flush(q.out), "\r\n"...) }
 
-const hexDigits = "0123456789ABCDEF"
-
-func (q *quoter) hex(out []byte, c byte) []byte {
-	return append(q.room(out, 3), '=', hexDigits[c>>4], hexDigits[c&15])
-}
-
-// room breaks the line softly where n more octets and a = do not fit.
-func (q *quoter) room(out []byte, n int) []byte {
-	if q.column+n > maxQuoted-1 {
-		out = append(out, "=\r\n"...)
-		q.column = 0
+// flush writes what is held of a line.
+func (q *quoter) flush(out []byte) []byte {
+	if q.line == nil {
+		return out
 	}
-	q.column += n
-	return out
+	q.out = out
+	q.heldCR()
+	_ = q.line.Close()
+	q.line = nil
+	return q.out
+}
+
+type appender []byte
+
+func (a *appender) Write(b []byte) (int, error) {
+	*a = append(*a, b...)
+	return len(b), nil
 }

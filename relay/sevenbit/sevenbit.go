@@ -104,7 +104,7 @@ func (c *converter) step() {
 		if c.err = err; !errors.Is(err, io.EOF) {
 			c.err = fmt.Errorf("convert the message: %w", err)
 		}
-		out = c.quoter.flush(out, true)
+		out = c.quoter.flush(out)
 	case k == headerEnd:
 		out = append(c.head(out), piece...)
 		if c.w.now.form == enclosed {
@@ -113,7 +113,7 @@ func (c *converter) step() {
 	case k == bodyPiece && c.quotes:
 		out = c.quoter.append(out, piece)
 	default:
-		out = append(out, piece...)
+		out = append(c.quoter.flush(out), piece...)
 	}
 	c.buffer, c.out = out, out
 }

@@ -65,6 +65,35 @@ func TestPartsOfEightBitAreEncoded(t *testing.T) {
 	}
 }
 
+// Lines are looked at in pieces of 4,096 octets: one may end between CR and LF,
+// and the boundary that follows is one all the same.
+func TestALineMayEndWhereAPieceDoes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{4094, 4095, 4096, 8191} {
+		line := "ü" + strings.Repeat("x", n-len("ü"))
+		got := convert(t, crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\n"+line+"\n--b\n\nsecond\n--b--\n"))
+		parts := multipart.NewReader(strings.NewReader(got[strings.Index(got, "\r\n\r\n")+4:]), "b")
+		var texts []string
+		for {
+			p, err := parts.NextPart() // decodes
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, string(text))
+		}
+		if len(texts) != 2 || texts[0] != line || texts[1] != "second" {
+			t.Errorf("a line of %d octets: %d parts:\n%.80q", n, len(texts), texts)
+		}
+	}
+}
+
 // What stands where nothing can be encoded is not touched at all.
 func TestWhatCannotBeConvertedIsSaid(t *testing.T) {
 	t.Parallel()
