@@ -96,7 +96,7 @@ func (s Addresses) AllowDomain(domain string) bool {
 	}
 	domain = strings.ToLower(domain)
 	for _, p := range s.patterns {
-		if !p.below && domain == p.domain || p.below && strings.HasSuffix(domain, "."+p.domain) {
+		if p.covers(domain) {
 			return s.and == nil || s.and.AllowDomain(domain)
 		}
 	}
@@ -123,13 +123,21 @@ func (s Addresses) Patterns() (list []string) {
 	return list
 }
 
+// covers reports whether a domain in small letters is that of the pattern.
+func (p addressPattern) covers(domain string) bool {
+	if p.below {
+		return strings.HasSuffix(domain, "."+p.domain)
+	}
+	return domain == p.domain
+}
+
 func (s Addresses) match(a queue.Address) bool {
 	domain := strings.ToLower(a.Domain)
 	for _, p := range s.patterns {
 		if p.local != "" && !strings.EqualFold(p.local, a.Local) {
 			continue
 		}
-		if !p.below && domain == p.domain || p.below && strings.HasSuffix(domain, "."+p.domain) {
+		if p.covers(domain) {
 			return true
 		}
 	}

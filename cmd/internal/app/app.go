@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -72,8 +71,7 @@ type App struct {
 	sending      *sending
 	pools        []*outbound.Pool
 	auth         *auth.Authenticator
-	certs        *tls.Config // nil without certificates; all listeners share it
-	certificates certificates
+	certificates certificates // all listeners share them
 	sites        *throttle.Sites
 	sts          *mtasts.Cache
 	port25       *port25.Watch // nil: nobody looks at it
@@ -96,7 +94,7 @@ type App struct {
 	alerts       *alert.Watch
 	suspensions  *suspension.View
 	staging      intake.Staging
-	reminder     *reminder // nil: there is nothing to be reminded of
+	reminder     background // that it is set to staging
 
 	httpAddrs []net.Addr
 
@@ -217,7 +215,7 @@ func (a *App) parts() map[string]func(context.Context) error {
 		"feedback": a.feedback.Drain, "alerts": a.alerts.Drain,
 		"keys": a.keyring.Drain, "key rotation": a.rotation.drain, "doctor": a.doctor.drain, "looks at domains": a.sending.drain, "http": a.http.Drain, "retention": a.sweeper.drain,
 		"webhooks": a.webhooks.Drain, "stats": a.stats.Drain, "events": a.events.Drain,
-		"imap": a.imap.Drain, "pop3": a.pop3.Drain, "certificates": a.drainTLS,
+		"imap": a.imap.Drain, "pop3": a.pop3.Drain, "certificates": a.drainTLS, "staging": a.reminder.drain,
 	}
 	if a.filer != nil {
 		parts["folders"] = a.filer.Drain
@@ -255,7 +253,6 @@ func drainAll(ctx context.Context, parts map[string]func(context.Context) error)
 // Close gives back what New opened. It is called by Drain, and instead of it
 // where Start was not called or failed.
 func (a *App) Close() error {
-	a.reminder.end()
 	for _, p := range a.pools {
 		p.Close()
 	}

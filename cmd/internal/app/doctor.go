@@ -203,7 +203,7 @@ func (a *App) doctorListeners() []doctor.Listener {
 			switch {
 			case l.Mode == configs.ListenTLS:
 				mode = doctor.ImplicitTLS
-			case service == "submission" && (l.Mode == configs.ListenSTARTTLS || a.certs != nil && (a.tlsReady() == nil || a.tlsReady()())):
+			case service == "submission" && (l.Mode == configs.ListenSTARTTLS || a.certificates.config != nil && (a.tlsReady() == nil || a.tlsReady()())):
 				mode = doctor.StartTLS
 			}
 			for _, addr := range dialable(addrs[i]) {

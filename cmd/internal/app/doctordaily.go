@@ -46,10 +46,9 @@ type examiner struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	one  chan struct{} // holds a token while nothing is examined
-	mu   sync.Mutex    // guards what is kept between reading and writing it
-	stop context.CancelFunc
-	done chan struct{}
+	one chan struct{} // holds a token while nothing is examined
+	mu  sync.Mutex    // guards what is kept between reading and writing it
+	background
 }
 
 // newExaminer needs the store and the keyring.
@@ -73,26 +72,10 @@ func (x *examiner) start(ctx context.Context) {
 	if x.every == 0 {
 		return
 	}
-	ctx, x.stop = context.WithCancel(context.WithoutCancel(ctx))
-	x.done = make(chan struct{})
-	go x.run(ctx)
-}
-
-func (x *examiner) drain(ctx context.Context) error {
-	if x.stop == nil {
-		return nil
-	}
-	x.stop()
-	select {
-	case <-x.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	x.background.start(ctx, x.run)
 }
 
 func (x *examiner) run(ctx context.Context) {
-	defer close(x.done)
 	defer x.held.Leave(ctx)
 	timer := time.NewTimer(doctorFirst)
 	defer timer.Stop()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,8 +15,7 @@ import (
 type expiryWatch struct {
 	files *submission.Certificate
 	app   *App
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
+	background
 }
 
 const (
@@ -30,8 +28,7 @@ func newExpiryWatch(f *submission.Certificate, a *App) *expiryWatch {
 }
 
 func (w *expiryWatch) start(ctx context.Context) {
-	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	w.wg.Go(func() {
+	w.background.start(ctx, func(ctx context.Context) {
 		tick := time.NewTicker(expiryEvery)
 		defer tick.Stop()
 		for {
@@ -43,14 +40,6 @@ func (w *expiryWatch) start(ctx context.Context) {
 			}
 		}
 	})
-}
-
-func (w *expiryWatch) drain(context.Context) error {
-	if w.stop != nil {
-		w.stop()
-		w.wg.Wait()
-	}
-	return nil
 }
 
 // look reads the files again if they changed, and says how long is left if that is

@@ -44,7 +44,7 @@ func (a *App) listenFolders(ctx context.Context) error {
 func (a *App) newIMAP() *imapview.Server {
 	f := a.cfg.Folders
 	o := imapview.Options{
-		Bind: a.open.Listen, Book: a.folders, Auth: imapLogins{a}, Accounts: a.folders.Accounts, TLS: a.certs, TLSReady: a.tlsReady(), PlainLogin: imapview.PlainLogin(f.AuthWithoutTLS), SeenOff: !f.Seen,
+		Bind: a.open.Listen, Book: a.folders, Auth: imapLogins{a}, Accounts: a.folders.Accounts, TLS: a.certificates.config, TLSReady: a.tlsReady(), PlainLogin: imapview.PlainLogin(f.AuthWithoutTLS), SeenOff: !f.Seen,
 		MaxConnections: f.MaxConnections, MaxPerAccount: f.MaxPerAccount, MaxPerAddress: f.MaxPerAddress,
 		Now: a.now, Logger: a.log,
 	}
@@ -67,7 +67,7 @@ func imapSecurityOf(m configs.ListenMode) imapview.Security {
 func (a *App) newPOP3() *pop3view.Server {
 	f, r := a.cfg.Folders, a.cfg.Retention
 	o := pop3view.Options{
-		Bind: a.open.Listen, Book: a.folders, Auth: pop3Logins{a}, TLS: a.certs, TLSReady: a.tlsReady(), PlainLogin: pop3view.PlainLogin(f.AuthWithoutTLS),
+		Bind: a.open.Listen, Book: a.folders, Auth: pop3Logins{a}, TLS: a.certificates.config, TLSReady: a.tlsReady(), PlainLogin: pop3view.PlainLogin(f.AuthWithoutTLS),
 		Window: a.cfg.POP3.Window, ExpireDays: int(min(r.Sent, r.Bounced) / (24 * time.Hour)), DeleteFails: a.cfg.POP3.Delete == configs.POP3Error,
 		MaxConnections: f.MaxConnections, MaxPerAccount: f.MaxPerAccount, MaxPerAddress: f.MaxPerAddress,
 		Now: a.now, Logger: a.log,

@@ -18,7 +18,7 @@ func (a *App) buildSubmission(door *intake.Door) error {
 	s := a.cfg.Submission
 	o := submission.Options{
 		Bind: a.open.Listen,
-		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, Notice: a.cfg.Staging.Notice(), TLS: a.certs, TLSReady: a.tlsReady(),
+		Door: door, Auth: a.auth, Hostname: a.cfg.Hostname, Notice: a.cfg.Staging.Notice(), TLS: a.certificates.config, TLSReady: a.tlsReady(),
 		Socket:          submission.Socket{Path: s.Socket, Mode: s.SocketMode},
 		TrustedNetworks: s.TrustedNetworks, AcceptTrustedLogin: true, AuthWithoutTLS: submission.AuthWithoutTLS(s.AuthWithoutTLS),
 		MaxSize: s.MaxMessageSize, MaxRecipients: s.MaxRecipients, MaxConnections: s.MaxConnections, MaxPerAddress: s.MaxConnectionsPerAddress,

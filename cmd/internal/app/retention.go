@@ -19,8 +19,7 @@ type sweeper struct {
 	log   *slog.Logger
 	claim *claim.Held
 
-	stop context.CancelFunc
-	done chan struct{}
+	background
 }
 
 const (
@@ -38,23 +37,10 @@ func newSweeper(store queue.Store, keep configs.Retention, holder string, now fu
 }
 
 func (s *sweeper) start(ctx context.Context) {
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.done = make(chan struct{})
-	go s.run(ctx)
-}
-
-func (s *sweeper) drain(ctx context.Context) error {
-	s.stop()
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	s.background.start(ctx, s.run)
 }
 
 func (s *sweeper) run(ctx context.Context) {
-	defer close(s.done)
 	defer s.claim.Leave(ctx)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()

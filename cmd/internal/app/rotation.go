@@ -28,8 +28,7 @@ type rotation struct {
 	held    *claim.Held
 	log     *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	background
 }
 
 // newRotation needs the store, the resolver and the keyring.
@@ -84,26 +83,10 @@ func recursiveServers(cfg *configs.Config) []string {
 }
 
 func (r *rotation) start(ctx context.Context) {
-	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
-	r.done = make(chan struct{})
-	go r.run(ctx)
-}
-
-func (r *rotation) drain(ctx context.Context) error {
-	if r.stop == nil {
-		return nil
-	}
-	r.stop()
-	select {
-	case <-r.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	r.background.start(ctx, r.run)
 }
 
 func (r *rotation) run(ctx context.Context) {
-	defer close(r.done)
 	defer r.held.Leave(ctx)
 	tick := time.NewTimer(rotationFirst)
 	defer tick.Stop()

@@ -46,38 +46,17 @@ func (a *App) keepBack() func(*queue.Message, queue.Address) string {
 // remindEvery is how often the log says that this is no relay for production.
 const remindEvery = time.Hour
 
-// reminder says something in the log again and again.
-type reminder struct {
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-// remind logs now and at intervals until it is ended.
-func remind(ctx context.Context, every time.Duration, log *slog.Logger, text string, attrs ...any) *reminder {
-	ctx, stop := context.WithCancel(ctx)
-	r := &reminder{stop: stop, done: make(chan struct{})}
-	log.Warn(text, attrs...)
-	go func() {
-		defer close(r.done)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				log.Warn(text, attrs...)
-			case <-ctx.Done():
-				return
-			}
+// remind logs now, and at intervals until ctx ends.
+func remind(ctx context.Context, every time.Duration, log *slog.Logger, text string, attrs ...any) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		log.Warn(text, attrs...)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
-	}()
-	return r
-}
-
-// end waits until nothing more is logged.
-func (r *reminder) end() {
-	if r != nil {
-		r.stop()
-		<-r.done
 	}
 }
 
@@ -91,6 +70,8 @@ func (a *App) startStaging(ctx context.Context) {
 	})
 	gauge.Set(1)
 	a.metrics.registry.MustRegister(gauge)
-	a.reminder = remind(context.WithoutCancel(ctx), remindEvery, a.log, "set to staging: not all mail goes to whom it is for",
-		"mode", a.staging.Mode(), "means", a.cfg.Staging.String())
+	a.reminder.start(ctx, func(ctx context.Context) {
+		remind(ctx, remindEvery, a.log, "set to staging: not all mail goes to whom it is for",
+			"mode", a.staging.Mode(), "means", a.cfg.Staging.String())
+	})
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -16,14 +17,21 @@ func TestStagingIsSaidNowAndEachHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		r := remind(t.Context(), time.Hour, slog.New(slog.NewTextHandler(&log, nil)), "set to staging", "mode", "redirect")
+		var r background
+		r.start(t.Context(), func(ctx context.Context) {
+			remind(ctx, time.Hour, slog.New(slog.NewTextHandler(&log, nil)), "set to staging", "mode", "redirect")
+		})
 		time.Sleep(3*time.Hour + time.Minute)
-		r.end()
+		if err := r.drain(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if n := strings.Count(log.String(), "level=WARN msg=\"set to staging\" mode=redirect"); n != 4 {
 			t.Errorf("it is said %d times in three hours:\n%s", n, log.String())
 		}
 	})
-	(*reminder)(nil).end()
+	if err := new(background).drain(t.Context()); err != nil {
+		t.Errorf("what never began: %v", err)
+	}
 }
 
 func TestOperatorsAreWhomTheConfigurationNames(t *testing.T) {

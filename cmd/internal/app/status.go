@@ -67,14 +67,22 @@ func (s *sending) drain(ctx context.Context) error {
 	}
 }
 
+func (s *sending) policy(ctx context.Context, account, credential string) (intake.Policy, error) {
+	p, err := s.policies.Policy(ctx, account, credential)
+	switch {
+	case errors.Is(err, intake.ErrCredential):
+		return p, queue.ErrNotFound
+	case err != nil:
+		return p, fmt.Errorf("policy of an account: %w", err)
+	}
+	return p, nil
+}
+
 // Senders implements api.Sending.
 func (s *sending) Senders(ctx context.Context, account, credential string) (v v1.StatusSenders, disabled string, err error) {
-	p, err := s.policies.Policy(ctx, account, credential)
-	if errors.Is(err, intake.ErrCredential) {
-		return v, "", queue.ErrNotFound
-	}
+	p, err := s.policy(ctx, account, credential)
 	if err != nil {
-		return v, "", fmt.Errorf("policy of an account: %w", err)
+		return v, "", err
 	}
 	from, instead := p.Sending()
 	v = v1.StatusSenders{Any: from == intake.FromAccept, Allowed: append([]string{}, p.Senders.Patterns()...), FromPolicy: string(from)}
@@ -86,12 +94,9 @@ func (s *sending) Senders(ctx context.Context, account, credential string) (v v1
 
 // Domain implements api.Sending.
 func (s *sending) Domain(ctx context.Context, account, credential, domain string) (v v1.StatusDomain, err error) {
-	p, err := s.policies.Policy(ctx, account, credential)
-	if errors.Is(err, intake.ErrCredential) {
-		return v, queue.ErrNotFound
-	}
+	p, err := s.policy(ctx, account, credential)
 	if err != nil {
-		return v, fmt.Errorf("policy of an account: %w", err)
+		return v, err
 	}
 	v = v1.StatusDomain{Name: domain, Findings: []v1.Finding{}}
 	if from, _ := p.Sending(); from != intake.FromAccept && !p.Senders.AllowDomain(domain) {

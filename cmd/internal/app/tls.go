@@ -51,7 +51,6 @@ func (a *App) buildTLS(ctx context.Context) error {
 		c.watch = newExpiryWatch(f, a)
 	}
 	a.metrics.registry.MustRegister(&certificatesCollector{c})
-	a.certs = c.config
 	return nil
 }
 
@@ -122,10 +121,10 @@ func (a *App) tlsReady() func() bool {
 
 // overTLS lets HTTP be spoken over TLS on a listener that asks for it.
 func (a *App) overTLS(l net.Listener, mode configs.ListenMode) net.Listener {
-	if mode != configs.ListenTLS || a.certs == nil {
+	if mode != configs.ListenTLS || a.certificates.config == nil {
 		return l
 	}
-	c := a.certs.Clone()
+	c := a.certificates.config.Clone()
 	c.NextProtos = []string{"h2", "http/1.1"}
 	return tls.NewListener(l, c)
 }
